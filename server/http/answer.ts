@@ -1,0 +1,42 @@
+import type { Context } from 'hono';
+import { type Refusal, refusals } from '#core/refusal.ts';
+
+/** What the adapter puts into every request's context. */
+export interface RequestVariables {
+  /** A UUID, also in the `x-request-id` answer header and in every log line. */
+  requestId: string;
+  /** The caller's address: the socket's, or what a trusted proxy says. */
+  address: string;
+  /** The route's pattern, for metrics; never a path with secrets. */
+  route: string;
+}
+export type Env = { Variables: RequestVariables };
+export type Ctx = Context<Env>;
+
+export const noStore = { 'cache-control': 'no-store', pragma: 'no-cache' } as const;
+
+/** A JSON answer; never cached unless `headers` says so. Absent (undefined) fields are left out. */
+export function json(
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = noStore,
+): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+}
+
+/** A refusal as JSON: `error`, `error_description`, and Hydra's `status_code` on admin doors. */
+export function refusalAnswer(
+  refusal: Refusal,
+  options: { readonly admin?: boolean; readonly headers?: Readonly<Record<string, string>> } = {},
+): Response {
+  const { error, status, description } = refusals[refusal.refused];
+  const body = { error, error_description: refusal.hint ?? description };
+  return json(status, options.admin ? { ...body, status_code: status } : body, {
+    ...noStore,
+    ...(status === 503 ? { 'retry-after': '1' } : {}),
+    ...options.headers,
+  });
+}

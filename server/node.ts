@@ -1,0 +1,36 @@
+import type { Client } from '#core/client.ts';
+import type { Keyring } from '#tokens/keyring.ts';
+import type { Config } from '#server/config/config.ts';
+import type { Log } from '#server/operation/log.ts';
+import type { Metrics } from '#server/operation/metrics.ts';
+import type { Database } from '#server/store/database.ts';
+import type { Feed } from '#server/store/feed.ts';
+
+/** All clients this node has looked up lately, invalidated through the feed (design: caches). */
+export interface ClientCache {
+  /** The client, or undefined when there is none. Reads PostgreSQL on a miss; negatives are bounded. */
+  get(clientId: string): Promise<Client | undefined>;
+  /** Called by the feed when the client changed or died. */
+  invalidate(clientId: string): void;
+}
+
+/** The keys of this node: the current ring, and how it is renewed. */
+export interface Keys {
+  /** The ring in force; take it once per request. */
+  current(): Keyring;
+  /** Reads the key table again; called by the feed when keys changed. */
+  reload(): Promise<void>;
+  /** Forgets timers. */
+  close(): void;
+}
+
+/** Everything that an endpoint may reach, wired once by the entry and passed down. */
+export interface Node {
+  readonly config: Config;
+  readonly database: Database;
+  readonly feed: Feed;
+  readonly keys: Keys;
+  readonly clients: ClientCache;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}

@@ -1,0 +1,76 @@
+import pg from 'pg';
+
+/** One SQL statement of ours: named, so that PostgreSQL plans it once per connection. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** Thrown where PostgreSQL cannot be reached or does not answer in time; the wire says 503. */
+export class DatabaseUnavailable extends Error {
+  override readonly name = 'DatabaseUnavailable';
+}
+
+/** A handle to one database; every request takes it once, at entry. */
+export interface Database {
+  /** Runs one statement as its own transaction. Rows have the columns the statement names. */
+  query<Row extends pg.QueryResultRow>(statement: Statement, values: readonly unknown[]): Promise<Row[]>;
+  /** Connections: in use, idle, and callers that wait for one. For metrics. */
+  counts(): { readonly total: number; readonly idle: number; readonly waiting: number };
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  readonly connectionsMax: number;
+  readonly connectMsMax: number;
+  readonly statementMsMax: number;
+}
+
+const unavailableClasses = new Set(['08', '53', '57', '58']);
+
+/** True for errors that say the database is away rather than that the statement is wrong. */
+export function isUnavailable(error: unknown): boolean {
+  if (error instanceof DatabaseUnavailable) return true;
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (/^[0-9A-Z]{5}$/.test(code)) return unavailableClasses.has(code.slice(0, 2));
+  return (
+    code.startsWith('E') || /timeout|terminated|Connection|ended|not queryable/i.test(error.message)
+  );
+}
+
+/** Opens a pool. Nothing is connected until the first statement. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.connectionsMax,
+    connectionTimeoutMillis: options.connectMsMax,
+    query_timeout: options.statementMsMax,
+    keepAlive: true,
+    idleTimeoutMillis: 60_000,
+  });
+  // An idle connection that breaks is replaced at its next use; without a listener it ends the process.
+  pool.on('error', () => {});
+  return {
+    async query<Row extends pg.QueryResultRow>(statement: Statement, values: readonly unknown[]) {
+      try {
+        const result = await pool.query<Row>({
+          name: statement.name,
+          text: statement.text,
+          values: [...values],
+        });
+        return result.rows;
+      } catch (error) {
+        if (isUnavailable(error)) {
+          throw new DatabaseUnavailable('PostgreSQL does not answer', { cause: error });
+        }
+        throw error;
+      }
+    },
+    counts: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    close: () => pool.end(),
+  };
+}
