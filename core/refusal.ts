@@ -24,6 +24,7 @@ export const refusals = {
   refresh_invalid: r('invalid_grant', 400, 'RFC 6749 §6', 'The refresh token is not valid, has expired, or was issued to another client.'),
   refresh_reused: r('invalid_grant', 400, 'RFC 9700 §4.14.2', 'The refresh token was used before; its family is revoked.'),
   scope_widened: r('invalid_scope', 400, 'RFC 6749 §6', 'The scope exceeds what was granted.'),
+  scope_malformed: r('invalid_scope', 400, 'RFC 6749 §3.3', 'The scope is malformed.'),
   scope_not_allowed: r('invalid_scope', 400, 'RFC 6749 §3.3', 'The client may not ask for this scope.'),
   resource_invalid: r('invalid_target', 400, 'RFC 8707 §2', 'The resource is not a URI this client may ask for.'),
   // the authorization endpoint (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6)
