@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config';
+
+const common = { pool: 'forks', hookTimeout: 120_000, teardownTimeout: 30_000 } as const;
+
+export default defineConfig({
+  test: {
+    // Two at a time: each file may start servers and PostgreSQL databases of its own.
+    maxWorkers: 2,
+    // Hands out test databases and ports, on demand; starts nothing for tests that need neither.
+    globalSetup: ['server/testing/postgres.setup.ts'],
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'unit',
+          include: ['{core,tokens,server,cli,sample,tools}/**/*.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: { ...common, name: 'e2e', include: ['e2e/**/*.test.ts'], testTimeout: 60_000 },
+      },
+    ],
+  },
+});
