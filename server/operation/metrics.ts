@@ -1,29 +1,37 @@
-/** Things worth an alert or a graph, each a counter. */
-export type MetricEvent =
-  | 'refresh_reuse'
-  | 'refresh_retry'
-  | 'generation_ahead'
-  | 'code_replay'
-  | 'feed_stale'
-  | 'feed_overflow'
-  | 'key_rotated'
-  | 'clock_skew'
-  | 'client_cache_miss'
-  | 'admin_denied'
-  | 'rate_limited'
-  | 'batch_retried_singly';
+import { performance } from 'node:perf_hooks';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Things worth an alert or a graph: each is a value of the label `event`. */
+export const metricEvents = {
+  refresh_reuse: 'A spent refresh token came back after its grace window; its family was revoked.',
+  refresh_retry: 'A refresh was repeated inside the grace window and got the same successor.',
+  generation_ahead: 'A refresh token is ahead of its row: the database lost writes. Alert on it.',
+  code_replay: 'A code was redeemed twice; what it issued was revoked.',
+  feed_stale: 'A request waited for the revocation feed in vain and was answered 503.',
+  feed_overflow: 'There are more facts than the memory limit; checks go to PostgreSQL.',
+  key_rotated: 'A new key took its place.',
+  clock_skew: 'The clock of this machine and that of the database differ.',
+  client_cache_miss: 'A client was read from PostgreSQL.',
+  admin_denied: 'An admin door was refused: no credential, a wrong one, or the wrong role.',
+  rate_limited: 'A request was answered 429.',
+  batch_retried_singly: 'A batch failed and its rows were sent one by one.',
+} as const;
+export type MetricEvent = keyof typeof metricEvents;
 
 /** Numbers that are read when somebody asks for the metrics. */
-export type GaugeName =
-  | 'database_connections'
-  | 'database_connections_idle'
-  | 'database_waiting'
-  | 'feed_lag_seconds'
-  | 'facts_in_memory'
-  | 'clients_in_memory'
-  | 'requests_in_flight';
+export const gauges = {
+  database_connections: 'Open connections to PostgreSQL.',
+  database_connections_idle: 'Open connections to PostgreSQL that nobody uses now.',
+  database_waiting: 'Callers that wait for a connection.',
+  feed_lag_seconds: 'Seconds since the last successful poll of the revocation feed began.',
+  facts_in_memory: 'Revocation facts held in memory.',
+  clients_in_memory: 'Clients held in memory.',
+  requests_in_flight: 'Requests that are being answered now.',
+  event_loop_utilization: 'Share of the time since the last reading that the event loop was busy.',
+} as const;
+export type GaugeName = keyof typeof gauges;
 
-/** The metrics of one process. Calls on the hot path cost well under a microsecond. */
+/** The metrics of one process. Every call on the hot path costs well under a microsecond. */
 export interface Metrics {
   /** One answered request; `route` is the pattern, never a path. */
   requestEnded(route: string, method: string, status: number, seconds: number): void;
@@ -41,4 +49,145 @@ export interface Metrics {
   /** The Prometheus text format. */
   exposition(): Promise<string>;
   readonly contentType: string;
+}
+
+const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const rowsBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+
+/** Label values are fixed words of ours, yet a bug must not grow memory: above this they are `other`. */
+const labelValuesMax = 500;
+
+/** Makes the metrics of this process, on a registry of their own. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const made = definitions(registry);
+  const sources = new Map<GaugeName, () => number>();
+  for (const [name, help] of entries(gauges)) addGauge(registry, sources, name, help);
+  sources.set('event_loop_utilization', utilizationReader());
+  for (const event of keys(metricEvents)) made.events.inc({ event }, 0);
+  const known = new Set<string>();
+  const bounded = (value: string) => {
+    if (known.has(value)) return value;
+    if (known.size >= labelValuesMax) return 'other';
+    known.add(value);
+    return value;
+  };
+  // Measured on one core, Node 24: requestEnded 0.5 us, batchSent 0.6 us, feedPolled 0.3 us,
+  // refused 0.3 us, event 0.2 us. prom-client hashes the labels on each call; children of a metric
+  // do so too, so keeping them would gain nothing.
+  return {
+    requestEnded(route, method, status, seconds) {
+      made.requests.observe({ route: bounded(route), method, status }, seconds);
+    },
+    batchSent(kind, rows, seconds) {
+      const batch = bounded(kind);
+      made.batchSeconds.observe({ kind: batch }, seconds);
+      made.batchRows.observe({ kind: batch }, rows);
+    },
+    feedPolled(seconds, facts) {
+      made.feedSeconds.observe(seconds);
+      if (facts > 0) made.feedFacts.inc(facts);
+    },
+    refused: (endpoint, reason) =>
+      made.refusals.inc({ endpoint: bounded(endpoint), reason: bounded(reason) }),
+    event: (event) => made.events.inc({ event }),
+    swept: (table, rows) => made.swept.inc({ table: bounded(table) }, rows),
+    gauge: (name, read) => {
+      sources.set(name, read);
+    },
+    exposition: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+function definitions(registry: Registry) {
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 20 });
+  const registers = [registry];
+  return {
+    requests: new Histogram({
+      name: 'gatehouse_request_seconds',
+      help: 'Time to answer, by route pattern, method and status.',
+      labelNames: ['route', 'method', 'status'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    batchSeconds: new Histogram({
+      name: 'gatehouse_batch_seconds',
+      help: 'Time of one batched statement, by what it writes.',
+      labelNames: ['kind'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    batchRows: new Histogram({
+      name: 'gatehouse_batch_rows',
+      help: 'Rows in one batched statement.',
+      labelNames: ['kind'],
+      buckets: rowsBuckets,
+      registers,
+    }),
+    feedSeconds: new Histogram({
+      name: 'gatehouse_feed_poll_seconds',
+      help: 'Time of one successful poll of the revocation feed.',
+      buckets: secondsBuckets,
+      registers,
+    }),
+    feedFacts: new Counter({
+      name: 'gatehouse_feed_facts_total',
+      help: 'Facts that polls have brought.',
+      registers,
+    }),
+    refusals: new Counter({
+      name: 'gatehouse_refusals_total',
+      help: 'Expected refusals, by endpoint and reason (docs/refusals.md).',
+      labelNames: ['endpoint', 'reason'],
+      registers,
+    }),
+    events: new Counter({
+      name: 'gatehouse_events_total',
+      help: 'Events of the protocol and its machinery (docs/metrics.md).',
+      labelNames: ['event'],
+      registers,
+    }),
+    swept: new Counter({
+      name: 'gatehouse_swept_rows_total',
+      help: 'Rows that the sweeper removed, by table.',
+      labelNames: ['table'],
+      registers,
+    }),
+  };
+}
+
+function addGauge(
+  registry: Registry,
+  sources: ReadonlyMap<GaugeName, () => number>,
+  name: GaugeName,
+  help: string,
+): void {
+  const gauge = new Gauge({
+    name: `gatehouse_${name}`,
+    help,
+    registers: [registry],
+    collect: () => {
+      const read = sources.get(name);
+      if (read !== undefined) gauge.set(read());
+    },
+  });
+}
+
+function utilizationReader(): () => number {
+  let before = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    return utilization;
+  };
+}
+
+function keys<T extends Record<string, unknown>>(table: T): (keyof T & string)[] {
+  return Object.keys(table);
+}
+
+function entries<T extends Record<string, string>>(table: T): [keyof T & string, string][] {
+  return Object.entries(table);
 }

@@ -19,7 +19,7 @@ const credentialPatterns: readonly (readonly [RegExp, string])[] = [
   // credentials that ride in a path or in a query string
   [/\/c\/[^\s/?#"']+/g, `/c/${mask}`],
   [/\?[^\s"'<>]+/g, `?${mask}`],
-  [/#[^\s"'<>]*=[^\s"'<>]*/g, `#${mask}`],
+  [/#[^\s"'<>#=]*=[^\s"'<>]*/g, `#${mask}`],
   // name=value and "name": "value" of anything that is a secret by its name
   [
     /(password|passwd|secret|token|verifier|challenge|assertion|authorization|cookie|code)("?[ \t]{0,4}[=:][ \t]{0,4}"?)[^\s"&,;]+/gi,
@@ -49,7 +49,8 @@ function isOpaque(run: string): boolean {
 export function redacted(text: string): string {
   // Nothing in the list is shorter than four characters.
   if (text.length < 4) return text;
-  const inspected = text.length > inspectedCharactersMax ? text.slice(0, inspectedCharactersMax) : text;
+  const inspected =
+    text.length > inspectedCharactersMax ? text.slice(0, inspectedCharactersMax) : text;
   let clean = inspected;
   for (const [pattern, replacement] of credentialPatterns) {
     clean = clean.replace(pattern, replacement);
@@ -57,6 +58,3 @@ export function redacted(text: string): string {
   if (clean.length >= 22) clean = clean.replace(opaqueRun, (run) => (isOpaque(run) ? mask : run));
   return clean.length > writtenCharactersMax ? `${clean.slice(0, writtenCharactersMax)}...` : clean;
 }
-
-/** A short enumeration value (a method, a route pattern, a reason): what no pattern can match. */
-export const plainWord = /^[A-Za-z][A-Za-z0-9 _.]{0,20}$/;
