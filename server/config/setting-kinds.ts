@@ -226,9 +226,8 @@ export const webUrl: Kind<string> = {
 export const postgresUrl: Kind<string> = {
   format: '`postgres://` URL',
   read: (value) =>
-    /^postgres(ql)?:$/.test(parsedUrl(value)?.protocol ?? '')
-      ? { value }
-      : { wrong: 'must be a postgres:// URL' },
+    // Not by the URL parser: a socket's URL may have no host.
+    /^postgres(ql)?:\/\/\S+$/.test(value) ? { value } : { wrong: 'must be a postgres:// URL' },
 };
 
 /** A secret from outside: long enough that nobody guesses it. */
