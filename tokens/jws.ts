@@ -147,10 +147,17 @@ export function halfHash(alg: SigningAlg, text: string): string {
   return digest.subarray(0, digest.length / 2).toString('base64url');
 }
 
-/** The public key as JWKS shows it, with `kid`, `alg` and `use` (RFC 7517 §4). */
-export function publicJwk(key: VerificationKey): Readonly<Record<string, unknown>> {
+/**
+ * The public key as JWKS shows it, with `kid`, `use` and `alg` (RFC 7517 §4). Members are named one
+ * by one, so that no private one can slip through (security 53).
+ */
+export function publicJwk(
+  key: VerificationKey,
+  use: 'sig' | 'enc' = 'sig',
+): Readonly<Record<string, unknown>> {
   const { kty, crv, x, y, n, e } = key.publicKey.export({ format: 'jwk' });
-  return { kty, kid: key.kid, use: 'sig', alg: key.alg, crv, x, y, n, e };
+  const members = { kty, kid: key.kid, use, alg: key.alg, crv, x, y, n, e };
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
 
 /** Whether a key object is of the kind that `alg` signs with. */

@@ -93,14 +93,13 @@ export function createKeyring(
     },
     pepperKid: newestActive(peppers, nowMs, 'pepper').kid,
     pepper: (kid, bytes) => hmac(pepperKeys.get(kid), bytes, unknownKid),
-    signingKey: (set: 'id_token' | 'access_token', alg: SigningAlg) =>
-      signing.get(`${set} ${alg}`),
+    signingKey: (set: 'id_token' | 'access_token', alg: SigningAlg) => signing.get(`${set} ${alg}`),
     verificationKey(kid) {
       const key = publishedKeys.get(kid);
       if (key === undefined) unknownKid();
       return key;
     },
-    jwks: JSON.stringify({ keys: published.map(publicJwk) }),
+    jwks: JSON.stringify({ keys: published.map((key) => publicJwk(key)) }),
   };
 }
 
@@ -159,7 +158,7 @@ function hmac(
 
 // The kid breaks ties, so that every node picks the same key.
 function newestFirst<K extends Span & { readonly kid: string }>(keys: readonly K[]): K[] {
-  return [...keys].sort((a, b) => b.activeAtMs - a.activeAtMs || (a.kid < b.kid ? -1 : 1));
+  return [...keys].sort((a, b) => b.activeAtMs - a.activeAtMs || (a.kid < b.kid ? 1 : -1));
 }
 
 function newestActive<K extends Span & { readonly kid: string }>(

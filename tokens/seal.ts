@@ -140,7 +140,8 @@ export function createSealer(sealsMax: number = sealsPerSubkeyMax): Sealer {
       if (plaintext.length > plaintextBytesMax) {
         throw new RangeError(`sealing takes at most ${plaintextBytesMax} bytes`);
       }
-      const deflated = plaintext.length > deflateBytesMin && deflateRawSync(plaintext, deflateOptions);
+      const deflated =
+        plaintext.length > deflateBytesMin && deflateRawSync(plaintext, deflateOptions);
       const shrunk = deflated && deflated.length < plaintext.length ? deflated : undefined;
       const body = shrunk ?? plaintext;
       const subkey = ownSubkey(key);

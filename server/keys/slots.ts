@@ -1,0 +1,127 @@
+import type { SigningAlg } from '#core/client.ts';
+import type { SealGroup } from '#tokens/ring.ts';
+
+/** Hydra's names for the two sets whose public keys the JWKS endpoint serves. */
+export const idTokenSet = 'hydra.openid.id-token';
+export const accessTokenSet = 'hydra.jwt.access-token';
+
+/** The one algorithm of JWT access tokens (design, hot path 10). */
+export const accessTokenAlg: SigningAlg = 'ES256';
+
+const daySeconds = 86_400;
+const hourSeconds = 3_600;
+
+/** How long a signing key is published before it signs, so that every relying party has it. */
+export const signingLeadSeconds = 24 * hourSeconds;
+/** The same for secrets: twice the longest time for which a node may not have read the table. */
+export const secretLeadSeconds = 600;
+/** Every node reads the key table this often, whatever the feed says (an idle feed does not poll). */
+export const reloadSeconds = 240;
+
+/** Added to what a retired key protects, for clocks, transfers and requests under way. */
+const marginSeconds = daySeconds;
+/**
+ * Hints of logout requests are ID tokens that expired long ago (RP-Initiated Logout 1.0 §2), so
+ * their keys stay published for half a year after the last signature.
+ */
+const idTokenKeepSeconds = 180 * daySeconds;
+/** Clients may have longer access tokens than the deployment; the high-water mark comes on top. */
+const accessTokenKeepSeconds = 30 * daySeconds;
+/** Browsers keep a cookie for 400 days at most (RFC 6265bis §5.5). */
+const sessionCookieKeepSeconds = 400 * daySeconds;
+
+/** Clients may have longer idle lifetimes too: the chains are asked, but not before they must be. */
+const refreshKeepSeconds = 30 * daySeconds;
+
+/** What a retired key waits for beyond its time, checked in the rows (server/store/key.ts). */
+export type Held = 'nothing' | 'access_tokens' | 'chains' | 'client_secrets';
+
+/** One place that always has a key: a newest one that is used, and earlier ones that still open. */
+export interface Slot {
+  readonly setName: string;
+  readonly alg: string;
+  readonly use: 'seal' | 'mac' | 'sig';
+  readonly leadSeconds: number;
+  /** How long a key is kept after a newer one took its place. */
+  readonly keepSeconds: number;
+  readonly heldBy: Held;
+}
+
+/** The set names of the data keys, by what they seal. */
+export const sealSets: Readonly<Record<SealGroup, string>> = {
+  flow: 'gatehouse.flow',
+  code: 'gatehouse.code',
+  access_token: 'gatehouse.access-token',
+  session_cookie: 'gatehouse.session-cookie',
+};
+export const refreshMacSet = 'gatehouse.refresh';
+export const pepperSet = 'pepper';
+
+/** The settings that say how long something lives. */
+export interface Lifetimes {
+  readonly flowSeconds: number;
+  readonly codeSeconds: number;
+  readonly accessTokenSeconds: number;
+  readonly idTokenSeconds: number;
+  /** How long a refresh token may lie idle; 0: for ever. */
+  readonly refreshTokenSeconds: number;
+}
+
+/** All slots of a deployment. */
+export function slotsOf(lifetimes: Lifetimes): readonly Slot[] {
+  const accessKeep = Math.max(lifetimes.accessTokenSeconds, accessTokenKeepSeconds) + marginSeconds;
+  const seal = (group: SealGroup, keepSeconds: number, heldBy: Held): Slot => ({
+    setName: sealSets[group],
+    alg: 'A256GCM',
+    use: 'seal',
+    leadSeconds: secretLeadSeconds,
+    keepSeconds,
+    heldBy,
+  });
+  const mac = (setName: string, keepSeconds: number, heldBy: Held): Slot => ({
+    setName,
+    alg: 'HS256',
+    use: 'mac',
+    leadSeconds: secretLeadSeconds,
+    keepSeconds,
+    heldBy,
+  });
+  const idToken = (alg: SigningAlg): Slot => ({
+    setName: idTokenSet,
+    alg,
+    use: 'sig',
+    leadSeconds: signingLeadSeconds,
+    keepSeconds: lifetimes.idTokenSeconds + idTokenKeepSeconds,
+    heldBy: 'nothing',
+  });
+  return [
+    seal('flow', lifetimes.flowSeconds + marginSeconds, 'nothing'),
+    seal('code', lifetimes.codeSeconds + marginSeconds, 'nothing'),
+    seal('access_token', accessKeep, 'access_tokens'),
+    seal('session_cookie', sessionCookieKeepSeconds + marginSeconds, 'nothing'),
+    mac(refreshMacSet, lifetimes.refreshTokenSeconds + refreshKeepSeconds, 'chains'),
+    mac(pepperSet, marginSeconds, 'client_secrets'),
+    idToken('RS256'),
+    idToken('PS256'),
+    idToken('ES256'),
+    idToken('EdDSA'),
+    {
+      setName: accessTokenSet,
+      alg: accessTokenAlg,
+      use: 'sig',
+      leadSeconds: signingLeadSeconds,
+      keepSeconds: accessKeep,
+      heldBy: 'access_tokens',
+    },
+  ];
+}
+
+/** The sets that only Gatehouse reads: no admin door shows or changes them. */
+export function isReservedSet(setName: string): boolean {
+  return setName === pepperSet || setName.startsWith('gatehouse.');
+}
+
+/** The sets that must always have a key to sign with. */
+export function isBuiltInSet(setName: string): boolean {
+  return setName === idTokenSet || setName === accessTokenSet;
+}
