@@ -1,6 +1,6 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { SigningAlg } from '#core/client.ts';
-import { publicJwk } from '#tokens/jws.ts';
+import { publicJwk, signingAlgs } from '#tokens/jws.ts';
 import type { Keyring, SealPurpose, SigningKey, VerificationKey } from '#tokens/keyring.ts';
 import { type AssociatedData, associatedData, type DataKey, type Sealer } from '#tokens/seal.ts';
 
@@ -99,7 +99,7 @@ export function createKeyring(
       if (key === undefined) unknownKid();
       return key;
     },
-    jwks: JSON.stringify({ keys: published.map((key) => publicJwk(key)) }),
+    jwks: JSON.stringify({ keys: inOrder(published).map((key) => publicJwk(key)) }),
   };
 }
 
@@ -154,6 +154,11 @@ function hmac(
     return undefined;
   }
   return createHmac('sha256', key).update(bytes).digest();
+}
+
+// Relying parties that choose by kty alone take the first: of the RSA keys that is RS256.
+function inOrder(keys: readonly PublishedKey[]): PublishedKey[] {
+  return signingAlgs.flatMap((alg) => keys.filter((key) => key.alg === alg));
 }
 
 // The kid breaks ties, so that every node picks the same key.
