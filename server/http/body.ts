@@ -1,0 +1,210 @@
+import { type Refusal, refuse } from '#core/refusal.ts';
+import type { Ctx } from './answer.ts';
+
+/** Limits of what is read into memory. */
+export const formBytesMax = 64 * 1024;
+export const jsonBytesMax = 256 * 1024;
+const formParametersMax = 200;
+const jsonDepthMax = 32;
+
+/** The parameters of a form or a query. What was sent without a value counts as absent (RFC 6749 §3.2). */
+export interface Form {
+  get(name: string): string | undefined;
+  /** All values of a parameter that may come more than once. */
+  all(name: string): readonly string[];
+  has(name: string): boolean;
+  /** The names that have a value. */
+  names(): Iterable<string>;
+}
+
+const none: ReadonlySet<string> = new Set();
+
+/**
+ * Reads a form body (RFC 6749 §3.2). Refuses: another content type, a body over `bytesMax`, a
+ * parameter given twice unless it is in `several`, U+0000 (PostgreSQL cannot hold it).
+ */
+export async function readForm(
+  c: Ctx,
+  bytesMax: number = formBytesMax,
+  several: ReadonlySet<string> = none,
+): Promise<Form | Refusal> {
+  const type = c.req.header('content-type');
+  if (type === undefined || !isFormType(type)) return refuse('content_type');
+  const text = await boundedText(c, bytesMax);
+  return text === undefined ? refuse('body_too_large') : parseForm(text, several);
+}
+
+/**
+ * Reads a JSON body, or undefined where none was sent (Hydra's SDK sends some PUTs without).
+ * Refuses: another content type, a body over `bytesMax`, what is not JSON, nesting over 32, U+0000
+ * and lone surrogates.
+ */
+export async function readJson(
+  c: Ctx,
+  bytesMax: number = jsonBytesMax,
+): Promise<{ readonly body: unknown } | Refusal> {
+  const text = await boundedText(c, bytesMax);
+  if (text === undefined) return refuse('body_too_large');
+  if (text === '') return { body: undefined };
+  const type = c.req.header('content-type') ?? '';
+  // A browser sends other types across sites without asking first.
+  if (!/^application\/([\w.-]+\+)?json[ \t]*(;|$)/i.test(type)) {
+    return refuse('content_type', 'The body must be application/json.');
+  }
+  if (depthOf(text) > jsonDepthMax) {
+    return refuse('malformed_request', `The JSON is nested deeper than ${jsonDepthMax} levels.`);
+  }
+  const body = parsed(text);
+  if (body === undefined) return refuse('malformed_request', 'The body is not JSON.');
+  if (text.includes('\\u') && unstorable.test(JSON.stringify(body))) {
+    return refuse('malformed_request', 'The JSON holds U+0000 or half of a surrogate pair.');
+  }
+  return { body };
+}
+
+/**
+ * Parses `application/x-www-form-urlencoded` text, a body or a query string without its `?`.
+ * Refuses duplicates of whatever is not in `several`, U+0000, and more than 200 parameters.
+ *
+ * Measured on a token request of 7 parameters, 420 characters: PARSE_COST us, URLSearchParams
+ * with the same checks URLSEARCH_COST us.
+ */
+export function parseForm(text: string, several: ReadonlySet<string> = none): Form | Refusal {
+  const values = new Map<string, string>();
+  let others: Map<string, string[]> | undefined;
+  let count = 0;
+  for (let start = 0; start < text.length; ) {
+    const ampersand = text.indexOf('&', start);
+    const end = ampersand === -1 ? text.length : ampersand;
+    const equals = text.indexOf('=', start);
+    const split = equals === -1 || equals > end ? end : equals;
+    const name = decoded(text.slice(start, split));
+    const value = split === end ? '' : decoded(text.slice(split + 1, end));
+    start = end + 1;
+    if (value === '') continue;
+    count += 1;
+    if (count > formParametersMax) {
+      return refuse('malformed_request', `More than ${formParametersMax} parameters were sent.`);
+    }
+    if (name.includes('\0') || value.includes('\0')) {
+      return refuse('malformed_request', 'A parameter holds U+0000.');
+    }
+    if (!values.has(name)) {
+      values.set(name, value);
+    } else if (several.has(name)) {
+      others ??= new Map();
+      const list = others.get(name);
+      if (list === undefined) others.set(name, [value]);
+      else list.push(value);
+    } else {
+      return refuse('duplicate_parameter', duplicateHint(name));
+    }
+  }
+  return formOver(values, others);
+}
+
+function formOver(
+  values: ReadonlyMap<string, string>,
+  others: ReadonlyMap<string, readonly string[]> | undefined,
+): Form {
+  return {
+    get: (name) => values.get(name),
+    has: (name) => values.has(name),
+    names: () => values.keys(),
+    all(name) {
+      const first = values.get(name);
+      return first === undefined ? [] : [first, ...(others?.get(name) ?? [])];
+    },
+  };
+}
+
+/** The name comes from outside: only what a parameter's name looks like is said back. */
+function duplicateHint(name: string): string | undefined {
+  return /^[a-z_]{1,64}$/.test(name) ? `The parameter ${name} is given more than once.` : undefined;
+}
+
+function decoded(part: string): string {
+  const spaced = part.includes('+') ? part.replaceAll('+', ' ') : part;
+  if (!spaced.includes('%')) return spaced;
+  try {
+    return decodeURIComponent(spaced);
+  } catch {
+    // A stray % or bytes that are not UTF-8: as browsers' parser reads it, which refuses nothing.
+    return new URLSearchParams(`v=${part}`).get('v') ?? '';
+  }
+}
+
+function isFormType(type: string): boolean {
+  return (
+    type === 'application/x-www-form-urlencoded' ||
+    /^application\/x-www-form-urlencoded[ \t]*(;|$)/i.test(type)
+  );
+}
+
+/**
+ * The body as text, '' where there is none, undefined when it is larger than `bytesMax`. With a
+ * Content-Length, Node's parser sees to it that no more is sent than was announced.
+ */
+async function boundedText(c: Ctx, bytesMax: number): Promise<string | undefined> {
+  const announced = c.req.header('content-length');
+  if (announced !== undefined) {
+    return Number(announced) > bytesMax ? undefined : c.req.raw.text();
+  }
+  return c.req.raw.body === null ? '' : streamedText(c.req.raw.body, bytesMax);
+}
+
+async function streamedText(
+  body: ReadableStream<Uint8Array>,
+  bytesMax: number,
+): Promise<string | undefined> {
+  const reader = body.getReader();
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return new TextDecoder().decode(Buffer.concat(chunks));
+    bytes += value.byteLength;
+    if (bytes > bytesMax) {
+      await reader.cancel();
+      return undefined;
+    }
+    chunks.push(value);
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** JSON.stringify escapes U+0000 and lone surrogates, and no other surrogates. */
+const unstorable = /(?:^|[^\\])(?:\\\\)*\\u(?:0000|d[89a-f])/;
+
+const [quote, backslash, openObject, openArray, closeObject, closeArray] = [
+  34, 92, 123, 91, 125, 93,
+];
+
+/** How deep brackets nest outside strings; wrong JSON is judged by the parser afterwards. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === quote) at = endOfString(text, at);
+    else if (code === openObject || code === openArray) deepest = Math.max(deepest, ++depth);
+    else if (code === closeObject || code === closeArray) depth -= 1;
+  }
+  return deepest;
+}
+
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === backslash) at += 1;
+    else if (code === quote) return at;
+  }
+  return text.length;
+}

@@ -1,0 +1,75 @@
+import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
+import type { Env } from './answer.ts';
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** Certificate chain and key as PEM text; absent: plain HTTP. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export interface Listener {
+  /** The port that was bound. */
+  readonly port: number;
+  /**
+   * Stops accepting, ends idle connections, waits for requests under way, and cuts them off after
+   * `drainSeconds`. True: nothing was cut off.
+   */
+  close(drainSeconds: number): Promise<boolean>;
+}
+
+// Every wait and size has a limit (R21). The largest request line and headers are far above an
+// authorization request; what is larger comes as a POST.
+const limits: ServerOptions = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 15_000,
+  requestTimeout: 30_000,
+  // Longer than the 60 s of common load balancers, so that they never write into a closing socket.
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+};
+const connectionsMax = 20_000;
+const idleSweepMs = 20;
+
+/** Starts to listen. Throws what the operating system says, for instance EADDRINUSE. */
+export async function listen(app: Hono<Env>, options: ListenOptions): Promise<Listener> {
+  const answer = getRequestListener(app.fetch);
+  const server: Server = options.tls
+    ? createHttpsServer({ ...limits, ...options.tls, minVersion: 'TLSv1.2' }, answer)
+    : createHttpServer(limits, answer);
+  server.maxConnections = connectionsMax;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  return {
+    port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
+    close: (drainSeconds) => closed(server, drainSeconds),
+  };
+}
+
+function closed(server: Server, drainSeconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    let drained = true;
+    // A connection becomes idle when its answer has been sent, and nobody tells us.
+    const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs);
+    const deadline = setTimeout(() => {
+      drained = false;
+      server.closeAllConnections();
+    }, drainSeconds * 1000);
+    server.close(() => {
+      clearInterval(sweep);
+      clearTimeout(deadline);
+      resolve(drained);
+    });
+    server.closeIdleConnections();
+  });
+}
