@@ -1,0 +1,242 @@
+import { html } from 'hono/html';
+import type { Ctx } from '#server/http/answer.ts';
+import { appCard, appLinks, nameOf } from './app.ts';
+import { unknownChallenge } from './error.ts';
+import { type Fields, isUnreadable, readFields } from './form.ts';
+import type { LoginRequest } from './handshake.ts';
+import { answerPage, formMessage, type Page } from './page.ts';
+import {
+  busyMessage,
+  challengeOf,
+  contextOf,
+  type Pages,
+  proceed,
+  rememberSeconds,
+  staleForm,
+  unreadable,
+  waitMessage,
+} from './pages.ts';
+import { isOutdated } from './password.ts';
+import { networkOf } from './throttle.ts';
+import {
+  findUserById,
+  findUserByLogin,
+  loginKeyOf,
+  replacePasswordHash,
+  type User,
+} from './user.ts';
+
+/** Why a login form is shown again, and what stays filled in: never the password. */
+interface Refused {
+  readonly status: Page['status'];
+  readonly message: string;
+  readonly retryAfterSeconds?: number;
+}
+
+/** `GET /ui/login`: a remembered session passes at once, everybody else gets the form. */
+export async function showLogin(pages: Pages, c: Ctx): Promise<Response> {
+  const challenge = challengeOf(c, 'login_challenge');
+  if (challenge === undefined) return unknownChallenge(c);
+  const looked = await pages.door.login(challenge);
+  if (!('request' in looked)) return proceed(c, looked);
+  const { request } = looked;
+  if (request.skip) return passRemembered(pages, c, challenge, request.subject);
+  return loginForm(pages, c, challenge, request, request.oidc_context.login_hint);
+}
+
+/** `POST /ui/login`: cancel, or a password that is right, ends here; else the form comes back. */
+export async function takeLogin(pages: Pages, c: Ctx): Promise<Response> {
+  const challenge = challengeOf(c, 'login_challenge');
+  if (challenge === undefined) return unknownChallenge(c);
+  const fields = await readFields(c);
+  if (isUnreadable(fields)) return unreadable(c, fields.status, fields.problem);
+  if (!pages.forms.belongs(c, 'login', challenge, fields.get('token'))) {
+    return askAgain(pages, c, challenge, fields, { status: 403, message: staleForm });
+  }
+  if (fields.get('action') === 'cancel') {
+    return proceed(c, await pages.door.reject('login', challenge, cancelled));
+  }
+  const user = await authenticate(pages, c, fields.get('login'), fields.get('password'));
+  if ('message' in user) return askAgain(pages, c, challenge, fields, user);
+  return acceptLogin(pages, c, challenge, user, fields.get('remember') === 'yes');
+}
+
+/** Tells the engine who it is. Only a password was seen, and no claim is made about how strong. */
+export async function acceptLogin(
+  pages: Pages,
+  c: Ctx,
+  challenge: string,
+  user: User,
+  remember: boolean,
+): Promise<Response> {
+  const accepted = await pages.door.accept('login', challenge, {
+    subject: user.id,
+    remember,
+    remember_for: remember ? rememberSeconds : 0,
+    acr: '',
+    amr: ['pwd'],
+    context: contextOf(user),
+  });
+  return proceed(c, accepted);
+}
+
+const cancelled = {
+  error: 'access_denied',
+  error_description: 'The person cancelled the sign-in.',
+  status_code: 403,
+} as const;
+
+/** The session names somebody: still ours, and still welcome? Then the login passes unseen. */
+async function passRemembered(
+  pages: Pages,
+  c: Ctx,
+  challenge: string,
+  subject: string,
+): Promise<Response> {
+  const user = await findUserById(pages.database, subject);
+  if (user === undefined || user.disabled) {
+    const rejected = await pages.door.reject('login', challenge, {
+      error: 'access_denied',
+      error_description: 'The account that is signed in here is no longer available.',
+      status_code: 403,
+    });
+    return proceed(c, rejected);
+  }
+  const accepted = await pages.door.accept('login', challenge, {
+    subject: user.id,
+    context: contextOf(user),
+  });
+  return proceed(c, accepted);
+}
+
+const wrong: Refused = {
+  status: 200,
+  message: 'The email address or the password is not right.',
+};
+
+/**
+ * One statement and one hash, whoever asks. Nobody is locked out: what is slowed down is one
+ * network's guessing, so the person at home still gets in while a stranger guesses (security 35).
+ */
+async function authenticate(
+  pages: Pages,
+  c: Ctx,
+  login: string,
+  password: string,
+): Promise<User | Refused> {
+  const loginKey = loginKeyOf(login);
+  const guess = countGuess(pages, c, loginKey ?? '');
+  if ('message' in guess) return guess;
+  const user = loginKey === undefined ? undefined : await findUserByLogin(pages.database, loginKey);
+  const verdict = await pages.passwords.verify(user?.passwordHash, password);
+  if (verdict === 'busy') {
+    guess.takeBack();
+    return { status: 503, message: busyMessage, retryAfterSeconds: 2 };
+  }
+  if (user === undefined || verdict === 'wrong' || user.disabled) {
+    pages.log.info('password_refused', { requestId: c.get('requestId') });
+    return wrong;
+  }
+  guess.takeBack();
+  if (isOutdated(user.passwordHash)) await rehash(pages, user, password);
+  return user;
+}
+
+/** Counts the attempt before it is made, or says how long to wait. */
+function countGuess(
+  pages: Pages,
+  c: Ctx,
+  loginKey: string,
+): Refused | { readonly takeBack: () => void } {
+  const { throttles } = pages;
+  if (throttles === undefined) return { takeBack: () => {} };
+  const nowMs = performance.now();
+  const network = networkOf(c.get('address'));
+  const both = `${network} ${loginKey}`;
+  const seconds = Math.max(
+    throttles.login.waitSeconds(both, nowMs),
+    throttles.network.waitSeconds(network, nowMs),
+  );
+  if (seconds > 0) {
+    pages.log.warn('password_guessing_slowed', { requestId: c.get('requestId'), seconds });
+    return { status: 429, message: waitMessage(seconds), retryAfterSeconds: seconds };
+  }
+  const takeBackLogin = throttles.login.failed(both, nowMs);
+  const takeBackNetwork = throttles.network.failed(network, nowMs);
+  return {
+    takeBack() {
+      takeBackLogin();
+      takeBackNetwork();
+    },
+  };
+}
+
+/** Only after parameters were raised: the one moment at which the password is at hand. */
+async function rehash(pages: Pages, user: User, password: string): Promise<void> {
+  const after = await pages.passwords.hash(password);
+  if (after !== 'busy') {
+    await replacePasswordHash(pages.database, user.id, user.passwordHash, after);
+  }
+}
+
+async function askAgain(
+  pages: Pages,
+  c: Ctx,
+  challenge: string,
+  fields: Fields,
+  refused: Refused,
+): Promise<Response> {
+  const looked = await pages.door.login(challenge);
+  if (!('request' in looked)) return proceed(c, looked);
+  const remember = fields.get('remember') === 'yes';
+  return loginForm(pages, c, challenge, looked.request, fields.get('login'), remember, refused);
+}
+
+function loginForm(
+  pages: Pages,
+  c: Ctx,
+  challenge: string,
+  request: LoginRequest,
+  typed: string,
+  remember = false,
+  refused?: Refused,
+): Response | Promise<Response> {
+  const login = typed.includes('\u0000') ? '' : typed.slice(0, 255);
+  const invalid = refused === wrong ? html` aria-invalid="true" aria-describedby="message"` : '';
+  const focusLogin = login === '' ? html` autofocus` : '';
+  const focusPassword = login === '' ? '' : html` autofocus`;
+  const signUp = pages.config.signUp
+    ? html`<footer><p>No account yet?
+<a href="sign-up?login_challenge=${challenge}">Create one</a></p></footer>`
+    : '';
+  return answerPage(c, {
+    flow: true,
+    title: `${refused === undefined ? '' : 'Error: '}Sign in to ${nameOf(request.client)}`,
+    ...(refused?.status === undefined ? {} : { status: refused.status }),
+    ...(refused?.retryAfterSeconds === undefined
+      ? {}
+      : { retryAfterSeconds: refused.retryAfterSeconds }),
+    body: html`${appCard(request.client)}
+<h1>Sign in</h1>
+<p class="lead">to continue to <strong><bdi>${nameOf(request.client)}</bdi></strong></p>
+${formMessage(refused?.message)}
+<form method="post">
+<input type="hidden" name="token" value="${pages.forms.issue(c, 'login', challenge)}">
+<div class="field"><label for="login">Email address</label>
+<input id="login" name="login" type="text" inputmode="email" autocomplete="username" value="${login}"
+autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="255" required${focusLogin}${invalid}></div>
+<div class="field"><label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" maxlength="256"
+required${focusPassword}${invalid}></div>
+<div class="check"><input id="remember" name="remember" type="checkbox" value="yes"${
+      remember ? html` checked` : ''
+    }><label for="remember">Keep me signed in on this device for 30 days</label></div>
+<div class="actions">
+<button id="submit" class="primary" type="submit" name="action" value="accept">Sign in</button>
+<button id="cancel" type="submit" name="action" value="cancel" formnovalidate>Cancel</button>
+</div>
+</form>
+${signUp}
+${appLinks(request.client)}`,
+  });
+}

@@ -1,0 +1,88 @@
+import { html, raw } from 'hono/html';
+import type { Ctx } from '#server/http/answer.ts';
+import { style, styleHash } from './style.ts';
+
+/** Escaped HTML, as the `html` template makes it. */
+export type Markup = ReturnType<typeof html>;
+
+/** One page: what is in its title and in `<main>`. */
+export interface Page {
+  readonly title: string;
+  readonly body: Markup;
+  readonly status?: 200 | 400 | 403 | 404 | 409 | 410 | 413 | 415 | 429 | 500 | 503;
+  readonly retryAfterSeconds?: number;
+  /** True for pages that are a step of an authorization, see {@link securityHeaders}. */
+  readonly flow?: boolean;
+}
+
+/**
+ * The headers of every page. No script, no image, no frame, nothing from elsewhere.
+ *
+ * Two things are left out on the steps of an authorization, on purpose (docs/decisions/pages.md).
+ * `form-action`: Chromium applies it to every redirect after a form's POST, and such a chain ends
+ * at the app's redirect URI and goes on from there to wherever the app sends it. Cross-Origin-
+ * Opener-Policy: it would cut off an app that opened the page in a pop-up and waits for its answer.
+ */
+function securityHeaders(flow: boolean): Readonly<Record<string, string>> {
+  const policy = [
+    "default-src 'none'",
+    `style-src ${styleHash}`,
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+    ...(flow ? [] : ["form-action 'none'"]),
+  ];
+  return {
+    'content-security-policy': policy.join('; '),
+    'x-frame-options': 'DENY',
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-resource-policy': 'same-origin',
+    'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=()',
+    'cache-control': 'no-store',
+    pragma: 'no-cache',
+    ...(flow ? {} : { 'cross-origin-opener-policy': 'same-origin' }),
+  };
+}
+
+const styleElement = raw(`<style>${style}</style>`);
+
+/** Answers with a page. English is the one language that we write, whatever `ui_locales` asks for. */
+export function answerPage(c: Ctx, page: Page): Response | Promise<Response> {
+  for (const [name, value] of Object.entries(securityHeaders(page.flow ?? false))) {
+    c.header(name, value);
+  }
+  if (page.retryAfterSeconds !== undefined) {
+    c.header('retry-after', String(page.retryAfterSeconds));
+  }
+  c.status(page.status ?? 200);
+  return c.html(html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>${page.title}</title>
+${styleElement}
+</head>
+<body>
+<main>
+${page.body}
+</main>
+</body>
+</html>
+`);
+}
+
+/** Sends the browser on. 303: a POST is never replayed at the other end (RFC 9700 §4.12). */
+export function seeOther(c: Ctx, location: string): Response {
+  c.header('cache-control', 'no-store');
+  c.header('referrer-policy', 'no-referrer');
+  return c.redirect(location, 303);
+}
+
+/** The message at the top of a form that was refused; inputs point to it by `aria-describedby`. */
+export function formMessage(message: string | undefined): Markup {
+  return message === undefined
+    ? html``
+    : html`<p class="message" id="message" role="alert">${message}</p>`;
+}

@@ -1,0 +1,72 @@
+import type { Config } from '#server/config/config.ts';
+import type { Ctx } from '#server/http/answer.ts';
+import type { Log } from '#server/operation/log.ts';
+import type { Database } from '#server/store/database.ts';
+import { answerProblem, unavailable, unknownChallenge } from './error.ts';
+import type { Forms } from './form.ts';
+import type { Door, Onward, Person } from './handshake.ts';
+import { seeOther } from './page.ts';
+import type { Passwords } from './password.ts';
+import type { Throttle } from './throttle.ts';
+import type { User } from './user.ts';
+
+/** What the pages work with, made once by the routes. */
+export interface Pages {
+  readonly config: Config;
+  readonly database: Database;
+  readonly log: Log;
+  readonly door: Door;
+  readonly forms: Forms;
+  readonly passwords: Passwords;
+  /** Undefined where rate limits are off. */
+  readonly throttles: Throttles | undefined;
+}
+
+export interface Throttles {
+  /** Wrong passwords for one login from one network. */
+  readonly login: Throttle;
+  /** Wrong passwords for any login from one network. */
+  readonly network: Throttle;
+  /** Sign-ups from one network. */
+  readonly signUp: Throttle;
+}
+
+/** The challenge in the query, or undefined when it is none that the engine could have made. */
+export function challengeOf(c: Ctx, name: string): string | undefined {
+  const challenges = c.req.queries(name) ?? [];
+  const [challenge] = challenges;
+  if (challenges.length !== 1 || challenge === undefined) return undefined;
+  return /^[A-Za-z0-9._~-]{1,4096}$/.test(challenge) ? challenge : undefined;
+}
+
+/** Sends the browser where the engine says, or says why it cannot. */
+export function proceed(c: Ctx, onward: Onward): Response | Promise<Response> {
+  if ('redirectTo' in onward) return seeOther(c, onward.redirectTo);
+  return onward.failed === 'unavailable' ? unavailable(c) : unknownChallenge(c);
+}
+
+/** What a login hands to the consent page and, at the next login, comes back with the session. */
+export function contextOf(user: User): Person {
+  return { login: user.login, name: user.name, email_verified: user.emailVerified };
+}
+
+/** Thirty days, for a login and its cookie. */
+export const rememberSeconds = 30 * 24 * 60 * 60;
+
+/** The message for a form whose token is not of this browser, or too old. */
+export const staleForm =
+  'This form has expired, or your browser blocks cookies. Please check it and send it again.';
+
+/** The message while all places for password checks are taken. */
+export const busyMessage = 'Many people are signing in right now. Please try again in a moment.';
+
+/** What a form says when guesses come too fast. */
+export function waitMessage(seconds: number): string {
+  const wait = seconds < 90 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`;
+  return `Too many attempts. Please wait ${seconds === 1 ? 'a second' : wait} and try again.`;
+}
+
+/** Answers a form that could not be read. */
+export function unreadable(c: Ctx, status: 400 | 413 | 415, problem: string) {
+  return answerProblem(c, { status, error: 'invalid_request', description: problem });
+}

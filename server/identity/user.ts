@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import type { Database } from '#server/store/database.ts';
+
+/** Someone who signs in at the built-in pages. The engine knows only `id`, as the subject. */
+export interface User {
+  readonly id: string;
+  readonly login: string;
+  readonly name: string;
+  readonly passwordHash: string;
+  readonly emailVerified: boolean;
+  readonly disabled: boolean;
+}
+
+interface UserRow {
+  readonly id: string;
+  readonly login: string;
+  readonly name: string;
+  readonly password_hash: string;
+  readonly email_verified: boolean;
+  readonly disabled: boolean;
+}
+
+const loginCharactersMax = 255;
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * What look-ups compare: the login without outer blanks, in NFKC lower case, so that no two users
+ * have names that people take for one. Undefined: no user can have this login.
+ */
+export function loginKeyOf(login: string): string | undefined {
+  if (login.length > 4 * loginCharactersMax) return undefined;
+  const key = login.trim().normalize('NFKC').toLowerCase();
+  // Code points, as PostgreSQL counts them in the table's CHECK.
+  const characters = [...key].length;
+  if (characters < 3 || characters > loginCharactersMax) return undefined;
+  return /[\p{Cc}\p{Cs}]/u.test(key) ? undefined : key;
+}
+
+/** True for what can be a user's login at sign-up: one mail address, loosely (RFC 5321 decides). */
+export function isMailAddress(login: string): boolean {
+  return /^[^\s@\p{C}]{1,64}@[^\s@.\p{C}]+(\.[^\s@.\p{C}]+)+$/u.test(login) && login.length <= 255;
+}
+
+/** The one statement that the built-in pages add to a login. Index: identity_user_login_key_key. */
+export async function findUserByLogin(
+  database: Database,
+  loginKey: string,
+): Promise<User | undefined> {
+  const [row] = await database.query<UserRow>(
+    {
+      name: 'identity_user_by_login',
+      text: `select id, login, name, password_hash, email_verified, disabled
+        from identity_user where login_key = $1`,
+    },
+    [loginKey],
+  );
+  return row && userOf(row);
+}
+
+/** The user that a remembered session speaks of. Index: identity_user_pkey. */
+export async function findUserById(database: Database, id: string): Promise<User | undefined> {
+  // Subjects of another login app may be any string; they are nobody here.
+  if (!uuid.test(id)) return undefined;
+  const [row] = await database.query<UserRow>(
+    {
+      name: 'identity_user_by_id',
+      text: `select id, login, name, password_hash, email_verified, disabled
+        from identity_user where id = $1`,
+    },
+    [id],
+  );
+  return row && userOf(row);
+}
+
+/** Adds a user; undefined when the login is taken. The unique index decides, also between processes. */
+export async function insertUser(
+  database: Database,
+  user: { readonly login: string; readonly name: string; readonly passwordHash: string },
+): Promise<User | undefined> {
+  const login = user.login.trim();
+  const loginKey = loginKeyOf(login);
+  if (loginKey === undefined) return undefined;
+  // A random id: it becomes the subject, which apps see, and tells them nothing of the person.
+  const [row] = await database.query<UserRow>(
+    {
+      name: 'identity_user_insert',
+      text: `insert into identity_user (id, login, login_key, name, password_hash)
+        values ($1, $2, $3, $4, $5)
+        on conflict (login_key) do nothing
+        returning id, login, name, password_hash, email_verified, disabled`,
+    },
+    [randomUUID(), login, loginKey, user.name, user.passwordHash],
+  );
+  return row && userOf(row);
+}
+
+/** Replaces a password hash; false when it is no longer `before` (somebody else changed it first). */
+export async function replacePasswordHash(
+  database: Database,
+  id: string,
+  before: string,
+  after: string,
+): Promise<boolean> {
+  const rows = await database.query<{ id: string }>(
+    {
+      name: 'identity_user_replace_password',
+      text: `update identity_user set password_hash = $3, updated_at = now()
+        where id = $1 and password_hash = $2 returning id`,
+    },
+    [id, before, after],
+  );
+  return rows.length === 1;
+}
+
+function userOf(row: UserRow): User {
+  return {
+    id: row.id,
+    login: row.login,
+    name: row.name,
+    passwordHash: row.password_hash,
+    emailVerified: row.email_verified,
+    disabled: row.disabled,
+  };
+}
