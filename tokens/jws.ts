@@ -167,6 +167,22 @@ export function fitsAlgorithm(key: KeyObject, alg: SigningAlg): boolean {
   return facts.keyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
 }
 
+/** Whether the two belong together and work: a signature of one verifies with the other. */
+export function isWorkingPair(
+  privateKey: KeyObject,
+  publicKey: KeyObject,
+  alg: SigningAlg,
+): boolean {
+  const { digest, options } = algorithms[alg];
+  const probe = Buffer.from('gatehouse');
+  try {
+    const signature = sign(digest, probe, { ...options, key: privateKey });
+    return verify(digest, probe, { ...options, key: publicKey }, signature);
+  } catch {
+    return false;
+  }
+}
+
 function verifies(
   digest: 'sha256' | null,
   signed: Buffer,

@@ -48,7 +48,7 @@ export function metadata(config: MetadataConfig): Readonly<Record<string, unknow
     id_token_signing_alg_values_supported: [idTokenAlg, ...others],
     id_token_signed_response_alg: [idTokenAlg],
     userinfo_signing_alg_values_supported: ['none', idTokenAlg, ...others],
-    userinfo_signed_response_alg: ['none'],
+    userinfo_signed_response_alg: [idTokenAlg],
     token_endpoint_auth_methods_supported: [...secretMethods, 'none'],
     revocation_endpoint_auth_methods_supported: [...secretMethods, 'none'],
     introspection_endpoint_auth_methods_supported: secretMethods,

@@ -1,0 +1,181 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '#server/http/answer.ts';
+import { readJson } from '#server/http/body.ts';
+import { newId } from '#server/identifiers.ts';
+import { generationOf, importJwk, importSet, isKeyName } from '#server/keys/jwk.ts';
+import { type PrivateKey, signingRow } from '#server/keys/rotation.ts';
+import {
+  accessTokenAlg,
+  accessTokenSet,
+  idTokenSet,
+  isBuiltInSet,
+  isReservedSet,
+} from '#server/keys/slots.ts';
+import type { Node } from '#server/node.ts';
+import {
+  deleteFromSet,
+  type KeyRow,
+  type NewKey,
+  readSet,
+  replaceInSet,
+  storeKeys,
+} from '#server/store/key.ts';
+import { newPrivateKey, thumbprint } from '#tokens/material.ts';
+
+const bodyBytesMax = 65_536;
+/** Keys given together are tried in the order given: the first is the newest by this much each. */
+const orderSeconds = 0.001;
+
+/**
+ * Hydra's key doors, with one difference: every answer has public parts only, and the symmetric
+ * keys of Gatehouse's own sets are not to be had at all (docs/divergences.md). A key made here is
+ * used at once, and the earlier ones stay published.
+ */
+export function keyRoutes(node: Node): Hono<Env> {
+  const app = new Hono<Env>();
+  app.get('/admin/keys/:set', async (c) => answerOf(await getSet(node, setOf(c), undefined)));
+  app.post('/admin/keys/:set', async (c) => answerOf(await generate(node, c)));
+  app.put('/admin/keys/:set', async (c) => answerOf(await putSet(node, c)));
+  app.delete('/admin/keys/:set', async (c) => answerOf(await remove(node, c, undefined)));
+  app.get('/admin/keys/:set/:kid', async (c) => answerOf(await getSet(node, setOf(c), kidOf(c))));
+  app.put('/admin/keys/:set/:kid', async (c) => answerOf(await putKey(node, c)));
+  app.delete('/admin/keys/:set/:kid', async (c) => answerOf(await remove(node, c, kidOf(c))));
+  return app;
+}
+
+async function getSet(
+  node: Node,
+  setName: string,
+  kid: string | undefined,
+): Promise<Refusal | Response> {
+  if (isReservedSet(setName) || !isKeyName(setName)) return refuse('not_found');
+  const rows = await readSet(node.database, setName);
+  const wanted = kid === undefined ? rows : rows.filter((row) => row.kid === kid);
+  return wanted.length === 0 ? refuse('not_found') : json(200, publicSet(wanted));
+}
+
+async function generate(node: Node, c: Ctx): Promise<Refusal | Response> {
+  const setName = setOf(c);
+  const read = await readJson(c, bodyBytesMax);
+  if (isRefusal(read)) return read;
+  const asked = generationOf(read.body);
+  if (isRefusal(asked)) return asked;
+  const refusal = setRefuses(setName, asked);
+  if (refusal !== undefined) return refusal;
+  const privateKey = await newPrivateKey(asked.alg);
+  const key = { ...asked, setName, kid: asked.kid ?? thumbprint(privateKey), privateKey };
+  if (await isKidOfOtherSet(node, key)) return refuse('conflict');
+  const row = newKeyOf(node, key, 0);
+  const stored = await storeKeys(node.database, [row]);
+  if (!stored.has(row.id)) return refuse('conflict');
+  await changed(node, 'admin_key_made', [key]);
+  return json(201, publicSet([row]));
+}
+
+async function putSet(node: Node, c: Ctx): Promise<Refusal | Response> {
+  const read = await readJson(c, bodyBytesMax);
+  if (isRefusal(read)) return read;
+  const keys = importSet(setOf(c), read.body);
+  if (isRefusal(keys)) return keys;
+  const rows = await store(node, setOf(c), keys, 'delete');
+  return isRefusal(rows) ? rows : json(200, publicSet(rows));
+}
+
+async function putKey(node: Node, c: Ctx): Promise<Refusal | Response> {
+  const read = await readJson(c, bodyBytesMax);
+  if (isRefusal(read)) return read;
+  // As in Hydra the body's kid counts; the path's stands in where the body has none.
+  const key = importJwk(setOf(c), read.body, kidOf(c));
+  if (isRefusal(key)) return key;
+  const rows = await store(node, setOf(c), [key], 'keep');
+  return isRefusal(rows) ? rows : json(200, rows[0]?.publicJwk);
+}
+
+async function store(
+  node: Node,
+  setName: string,
+  keys: readonly PrivateKey[],
+  others: 'keep' | 'delete',
+): Promise<Refusal | readonly NewKey[]> {
+  for (const key of keys) {
+    const refusal = setRefuses(setName, key);
+    if (refusal !== undefined) return refusal;
+    if (await isKidOfOtherSet(node, key)) return refuse('conflict');
+  }
+  const rows = keys.map((key, index) => newKeyOf(node, key, -index * orderSeconds));
+  await replaceInSet(node.database, setName, rows, others);
+  await changed(node, 'admin_key_imported', keys);
+  return rows;
+}
+
+async function remove(node: Node, c: Ctx, kid: string | undefined): Promise<Refusal | Response> {
+  const setName = setOf(c);
+  if (isReservedSet(setName) || !isKeyName(setName)) return refuse('not_found');
+  const done = await deleteFromSet(node.database, setName, kid, isBuiltInSet(setName));
+  if (done === 'kept') {
+    return refuse(
+      'conflict',
+      'Gatehouse signs with this key and has no other for its algorithm: make a new one first ' +
+        '(POST /admin/keys/{set}), or replace the set (PUT).',
+    );
+  }
+  if (done === 'deleted') await changed(node, 'admin_key_deleted', [{ setName, kid }]);
+  // Hydra answers so for what is not there, too.
+  return new Response(null, { status: 204 });
+}
+
+/** Why a set does not take a key like this one. */
+function setRefuses(setName: string, key: Pick<PrivateKey, 'alg' | 'use'>): Refusal | undefined {
+  if (!isKeyName(setName)) {
+    return refuse('malformed_request', 'The set name must be 1 to 255 printable ASCII characters.');
+  }
+  if (isReservedSet(setName)) return refuse('conflict', 'This set is for Gatehouse itself.');
+  if (isBuiltInSet(setName) && key.use !== 'sig') {
+    return refuse('malformed_request', `The keys of ${setName} sign: use must be sig.`);
+  }
+  if (setName === accessTokenSet && key.alg !== accessTokenAlg) {
+    return refuse('malformed_request', `The keys of ${accessTokenSet} are ${accessTokenAlg}.`);
+  }
+  return undefined;
+}
+
+/** The two published sets share one JWKS, so a kid must not be in both. */
+async function isKidOfOtherSet(
+  node: Node,
+  key: Pick<PrivateKey, 'setName' | 'kid'>,
+): Promise<boolean> {
+  if (!isBuiltInSet(key.setName)) return false;
+  const other = key.setName === idTokenSet ? accessTokenSet : idTokenSet;
+  return (await readSet(node.database, other)).some((row) => row.kid === key.kid);
+}
+
+/** Reads the keys here, and returns when no other node can still go by the earlier ones. */
+async function changed(
+  node: Node,
+  event: 'admin_key_made' | 'admin_key_imported' | 'admin_key_deleted',
+  keys: readonly { readonly setName: string; readonly kid: string | undefined }[],
+): Promise<void> {
+  for (const { setName, kid } of keys) node.log.info(event, { set: setName, kid });
+  await Promise.all([node.keys.reload(), node.feed.acknowledged()]);
+}
+
+function newKeyOf(node: Node, key: PrivateKey, activeInSeconds: number): NewKey {
+  return { ...signingRow(key, node.keys), id: newId(), activeInSeconds };
+}
+
+function publicSet(rows: readonly Pick<KeyRow, 'publicJwk'>[]): { readonly keys: unknown[] } {
+  return { keys: rows.map((row) => row.publicJwk) };
+}
+
+function answerOf(answer: Refusal | Response): Response {
+  return isRefusal(answer) ? refusalAnswer(answer, { admin: true }) : answer;
+}
+
+function setOf(c: Ctx): string {
+  return c.req.param('set') ?? '';
+}
+
+function kidOf(c: Ctx): string {
+  return c.req.param('kid') ?? '';
+}
