@@ -1,0 +1,81 @@
+// Plain JavaScript without dependencies: it runs on whatever Node is there, before anything is installed.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The checkout. */
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** The Node that package-lock.json pins. Start everything else with it. */
+export const pinnedNode = path.join(root, 'node_modules', '.bin', 'node');
+
+/** Installs what package-lock.json says, unless it is there. Ends the process where that fails. */
+export function install() {
+  const missing = whatIsMissing();
+  if (missing === undefined) return;
+  console.log(`Installing packages (npm ci): ${missing}.`);
+  const { status } = npm(['ci', '--include=dev', '--no-audit', '--no-fund']);
+  if (status !== 0) {
+    give('npm ci failed; its messages are above. Mend that, then run this command again.');
+  }
+  const still = whatIsMissing();
+  if (still === undefined) return;
+  give(
+    `After npm ci: ${still}. If npm ignores install scripts here, run ` +
+      'npm rebuild --ignore-scripts=false, then this command again.',
+  );
+}
+
+/**
+ * @param {string} sentence
+ * @returns {never}
+ */
+function give(sentence) {
+  console.error(sentence);
+  process.exit(1);
+}
+
+/** @returns {string | undefined} why npm ci has to run */
+function whatIsMissing() {
+  if (!existsSync(path.join(root, 'node_modules'))) return 'node_modules is not there';
+  const installed = packagesIn('node_modules/.package-lock.json');
+  for (const [place, wanted] of packagesIn('package-lock.json')) {
+    const found = installed.get(place);
+    if (place === '' || (found === undefined && wanted.optional)) continue;
+    const name = place.replace(/^.*node_modules\//, '');
+    if (found === undefined) return `${name} is missing`;
+    if (found.version !== wanted.version) return `${name} ${wanted.version} is missing`;
+  }
+  const wanted = packagesIn('package-lock.json').get('node_modules/node')?.version;
+  const { stdout } = spawnSync(pinnedNode, ['--version'], { encoding: 'utf8' });
+  if (stdout?.trim() !== `v${wanted}`) return `Node ${wanted} is missing`;
+  return undefined;
+}
+
+/**
+ * @param {string} file
+ * @returns {Map<string, { version: string | undefined, optional: boolean }>}
+ */
+function packagesIn(file) {
+  const lock = path.join(root, file);
+  if (!existsSync(lock)) return new Map();
+  const { packages } = JSON.parse(readFileSync(lock, 'utf8'));
+  return new Map(
+    Object.entries(packages).map(([place, entry]) => [
+      place,
+      { version: entry.version, optional: Boolean(entry.optional || entry.devOptional) },
+    ]),
+  );
+}
+
+/** @param {string[]} args */
+function npm(args) {
+  // Not the Node of node_modules, which `npm run` puts first in PATH: npm ci removes it.
+  const own = path.join(root, 'node_modules');
+  const directories = (process.env['PATH'] ?? '').split(path.delimiter);
+  const PATH = directories.filter((entry) => !entry.startsWith(own)).join(path.delimiter);
+  const options = /** @type {const} */ ({ cwd: root, stdio: 'inherit' });
+  const env = { ...process.env, PATH };
+  return spawnSync('npm', args, { ...options, env, shell: process.platform === 'win32' });
+}
