@@ -161,6 +161,18 @@ export function withLifespans(metadata: ClientMetadata, input: unknown): ParsedC
   return parseClientMetadata(next, String(metadata.client_id));
 }
 
+/**
+ * A document in which every field is there, as null or an empty list where it says nothing: Hydra's
+ * JSON Patch finds them all, so `replace` and `add /-` work on a field that was never given.
+ */
+export function patchableDocument(metadata: ClientMetadata): Record<string, unknown> {
+  const document: Record<string, unknown> = {};
+  for (const name of Object.keys(rules)) {
+    document[name] = /(?:_uris|_origins|contacts|audience|resources)$/.test(name) ? [] : null;
+  }
+  return { ...document, ...metadata };
+}
+
 /** The client that a stored document describes. The document was checked when it was stored. */
 export function clientOf(metadata: ClientMetadata): Client {
   const text = (name: string) => textOf(metadata[name]);

@@ -62,7 +62,9 @@ function webFault(uri: string, scheme: 'http' | 'https'): string | undefined {
   const authority = /^https?:\/\/([^/?]*)/.exec(uri)?.[1];
   if (authority === undefined || authority === '') return `must have a host after ${scheme}://`;
   if (authority.includes('@')) return 'must not have user information before the host';
-  const parts = /^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?$/.exec(authority);
+  const parts = /^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::([0-9]{1,5}))?$/.exec(
+    authority,
+  );
   const host = parts?.[1];
   if (host === undefined) return 'must have a plain host: a name, an address, and maybe a port';
   if (parts?.[2] !== undefined && !isPort(parts[2])) return 'has a port that is not 1 to 65535';

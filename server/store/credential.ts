@@ -80,11 +80,16 @@ with locked as materialized (
   delete from admin_credential a using locked l
   where l.held and a.id = $1::uuid
   returning a.id
-), told as (
-  insert into fact (seq, kind, target, expires_at)
-  select nextval('fact_seq'), 'client', 'credential:' || g.id, now() + interval '1 hour'
+), numbered as materialized (
+  select nextval('fact_seq') as seq, 'credential:' || g.id as target
   from locked l, gone g
   where l.held
+), cut as (
+  insert into cutoff (kind, target, seq)
+  select 'client', n.target, n.seq from numbered n
+), told as (
+  insert into fact (seq, kind, target, expires_at)
+  select n.seq, 'client', n.target, now() + interval '1 hour' from numbered n
 )
 select g.id from gone g`,
 };

@@ -1,0 +1,169 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { MiddlewareHandler } from 'hono';
+import { type Refusal, refusals, refuse } from '#core/refusal.ts';
+import { type Env, refusalAnswer } from '#server/http/answer.ts';
+import type { Node } from '#server/node.ts';
+import { type AdminRole, findCredential } from '#server/store/credential.ts';
+import type { Mortal } from '#server/store/feed.ts';
+import { adminSecretHash } from '#tokens/secret.ts';
+
+/** Admin credentials kept in memory; the one kept longest makes room. */
+const credentialsCachedMax = 1000;
+/** After this long a credential is read again; facts about its deletion are kept an hour. */
+const credentialMsMax = 5 * 60_000;
+const credentialCharsMax = 512;
+
+/** Decides who may use an admin door; one per admin app. */
+export interface AdminGate {
+  /** Lets the request pass (undefined), or says why not: 401 without a credential, 403 by role. */
+  authorize(request: Request, ...roles: readonly AdminRole[]): AdminVerdict | Promise<AdminVerdict>;
+  /** The same as middleware, with Hydra's error shape. Role `all` opens every door. */
+  guard(...roles: readonly AdminRole[]): MiddlewareHandler<Env>;
+}
+export type AdminVerdict = Refusal | undefined;
+
+interface Remembered {
+  readonly role: AdminRole;
+  readonly mortal: Mortal;
+  readonly untilMs: number;
+}
+
+/**
+ * Makes the gate. The bootstrap token of the configuration opens all; further credentials come from
+ * table `admin_credential` by their hash. A credential that was seen is remembered like a token of
+ * the client `credential:<id>`: its deletion is the death of that client, so it stops on every node
+ * as soon as the deletion is answered, and costs no statement per request.
+ */
+export function createAdminGate(node: Node): AdminGate {
+  const { adminToken, insecureAdminNoAuth } = node.config;
+  const bootstrap = adminToken === undefined ? undefined : adminSecretHash(adminToken);
+  const remembered = new Map<string, Remembered>();
+
+  async function roleOf(hash: Buffer): Promise<AdminRole | undefined> {
+    const key = hash.toString('base64');
+    await node.feed.fresh();
+    const known = remembered.get(key);
+    if (known !== undefined && performance.now() < known.untilMs) {
+      if (!(await node.feed.isDead(known.mortal))) return known.role;
+    }
+    remembered.delete(key);
+    // Taken before the row is read: whatever deletes the row later has a higher number.
+    const born = await node.feed.born();
+    const credential = await findCredential(node.database, hash);
+    if (credential === undefined) return undefined;
+    if (remembered.size >= credentialsCachedMax) {
+      const oldest = remembered.keys().next();
+      if (!oldest.done) remembered.delete(oldest.value);
+    }
+    const untilMs = performance.now() + credentialMsMax;
+    remembered.set(key, { role: credential.role, mortal: mortalOf(credential.id, born), untilMs });
+    return credential.role;
+  }
+
+  async function authorizeStored(
+    hash: Buffer,
+    fromPath: boolean,
+    roles: readonly AdminRole[],
+  ): Promise<AdminVerdict> {
+    const role = await roleOf(hash);
+    if (role === undefined) return refuse('admin_unauthorized');
+    if (fromPath && role !== 'handshake') return refuse('admin_forbidden', pathHint);
+    if (role === 'all' || roles.includes(role)) return undefined;
+    return refuse('admin_forbidden', `The role ${role} does not open this door: ${needed(roles)}.`);
+  }
+
+  function authorize(request: Request, ...roles: readonly AdminRole[]) {
+    if (insecureAdminNoAuth) return undefined;
+    const fromHeader = headerCredential(request.headers.get('authorization'));
+    const credential = fromHeader ?? pathCredential(request.url);
+    if (credential === undefined || credential.length > credentialCharsMax) {
+      return refuse('admin_unauthorized');
+    }
+    const hash = adminSecretHash(credential);
+    if (bootstrap !== undefined && timingSafeEqual(hash, bootstrap)) {
+      // An URL ends up in logs and histories, so the token that opens all is not taken from one.
+      return fromHeader === undefined ? refuse('admin_forbidden', pathHint) : undefined;
+    }
+    if (!credential.startsWith('gh_ad_')) return refuse('admin_unauthorized');
+    return authorizeStored(hash, fromHeader === undefined, roles);
+  }
+
+  return {
+    authorize,
+    guard: (...roles) => {
+      return async (c, next) => {
+        const verdict = authorize(c.req.raw, ...roles);
+        const refusal = verdict instanceof Promise ? await verdict : verdict;
+        if (refusal === undefined) return next();
+        return adminRefusalAnswer(refusal);
+      };
+    },
+  };
+}
+
+/** A refusal in Hydra's shape; 401 carries the challenges of both ways to send a credential. */
+export function adminRefusalAnswer(refusal: Refusal): Response {
+  const headers = {
+    'www-authenticate': 'Bearer realm="gatehouse admin", Basic realm="gatehouse admin"',
+  };
+  return refusals[refusal.refused].status === 401
+    ? refusalAnswer(refusal, { admin: true, headers })
+    : refusalAnswer(refusal, { admin: true });
+}
+
+/**
+ * The path to route by, for Hono's `getPath`: an SDK that can send no header may have
+ * `/c/<credential>` as its base path, which is cut off here so that routes, metrics and logs never
+ * see it.
+ */
+export function adminPath(request: Request): string {
+  const path = pathOf(request.url);
+  if (!path.startsWith('/c/')) return path;
+  const end = path.indexOf('/', 3);
+  return end === -1 ? '/c' : path.slice(end);
+}
+
+const pathHint = 'Only a credential with the role handshake may stand in the path.';
+
+function needed(roles: readonly AdminRole[]): string {
+  return `it needs ${[...roles, 'all'].join(' or ')}`;
+}
+
+function pathCredential(url: string): string | undefined {
+  const path = pathOf(url);
+  if (!path.startsWith('/c/')) return undefined;
+  const end = path.indexOf('/', 3);
+  return end > 3 ? path.slice(3, end) : undefined;
+}
+
+/** The path of an absolute URL, without query, as it was sent. */
+function pathOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('://') + 3);
+  if (start === -1) return '/';
+  const end = url.slice(start).search(/[?#]/);
+  return end === -1 ? url.slice(start) : url.slice(start, start + end);
+}
+
+function headerCredential(authorization: string | null): string | undefined {
+  if (authorization === null) return undefined;
+  if (/^bearer /i.test(authorization)) return authorization.slice(7).trim();
+  if (!/^basic /i.test(authorization)) return '';
+  // Any user name: the password is the credential.
+  const text = Buffer.from(authorization.slice(6).trim(), 'base64').toString();
+  const colon = text.indexOf(':');
+  return colon === -1 ? '' : text.slice(colon + 1);
+}
+
+function mortalOf(credentialId: string, born: number): Mortal {
+  return {
+    tokenId: '',
+    chainId: '',
+    grantId: '',
+    sessionId: '',
+    online: false,
+    subject: '',
+    clientId: `credential:${credentialId}`,
+    loginBorn: born,
+    grantBorn: born,
+  };
+}

@@ -1,0 +1,149 @@
+import type { Client, ClientAuthMethod } from '#core/client.ts';
+import { clientIdCharsMax } from '#core/client-field.ts';
+import { type Refusal, refusals, refuse } from '#core/refusal.ts';
+import { refusalAnswer } from '#server/http/answer.ts';
+import type { Node } from '#server/node.ts';
+import type { Keyring } from '#tokens/keyring.ts';
+import { clientSecretCharsMax } from '#tokens/secret.ts';
+
+/** A request's parameters by name: the parsed body, a Map or URLSearchParams. */
+export interface Parameters {
+  get(name: string): string | null | undefined;
+}
+
+/** A client that has proven who it is, as far as its registration asks for that. */
+export interface AuthenticatedClient {
+  readonly client: Client;
+  readonly method: ClientAuthMethod;
+}
+
+/** Longest Basic credentials: id and secret, each character percent-encoded, in base64. */
+const basicCharsMax = 4 * (clientIdCharsMax + clientSecretCharsMax + 1) + 8;
+
+/**
+ * Authenticates the client of a token, revocation or introspection request (RFC 6749 §2.3) by the
+ * one method it is registered for: Basic, `client_secret` in the body, or its bare `client_id`.
+ * Waits for the feed first, so a client disabled or changed elsewhere is known to be. An unknown
+ * client and a wrong secret are refused alike (security 34); a wrong method is named only to who
+ * knows the secret. Refuses with `rate_limited` when too many slow hashes are being checked.
+ */
+export async function authenticateClient(
+  node: Node,
+  ring: Keyring,
+  authorization: string | null | undefined,
+  parameters: Parameters,
+): Promise<AuthenticatedClient | Refusal> {
+  const presented = presentedCredentials(authorization, parameters);
+  if ('refused' in presented) return presented;
+  const freshness = node.feed.fresh();
+  if (freshness !== undefined) await freshness;
+  const found = await node.clients.withSecrets(presented.clientId);
+  if (presented.method === 'none') {
+    if (found?.client.authMethod !== 'none') return unknown;
+    return usable(found.client, 'none');
+  }
+  const { clientId, secret, method } = presented;
+  const checked = node.clients.secrets.verify(ring, clientId, found?.secrets ?? [], secret);
+  const verdict = typeof checked === 'string' ? checked : await checked;
+  if (verdict === 'busy') return refuse('rate_limited');
+  if (found === undefined || verdict === 'wrong') return unknown;
+  const registered = found.client.authMethod;
+  if (registered !== method) {
+    const hint = `The client is registered for token_endpoint_auth_method ${registered}, not ${method}.`;
+    return refuse('wrong_auth_method', hint);
+  }
+  return usable(found.client, method);
+}
+
+/**
+ * The answer for a refused client: 401 carries a Basic challenge where the client tried the
+ * Authorization header (RFC 6749 §5.2), and none where it did not, so that a browser never asks the
+ * person for a password on behalf of a single-page app.
+ */
+export function clientRefusalAnswer(
+  refusal: Refusal,
+  authorization: string | null | undefined,
+): Response {
+  const challenged =
+    refusals[refusal.refused].status === 401 &&
+    authorization !== undefined &&
+    authorization !== null;
+  return refusalAnswer(refusal, challenged ? { headers: basicChallenge } : {});
+}
+
+/** The challenge of RFC 7617 §2; ids and secrets are UTF-8. */
+export const basicChallenge = {
+  'www-authenticate': 'Basic realm="gatehouse", charset="UTF-8"',
+} as const;
+
+type Presented =
+  | { readonly method: 'none'; readonly clientId: string }
+  | {
+      readonly method: 'client_secret_basic' | 'client_secret_post';
+      readonly clientId: string;
+      readonly secret: string;
+    };
+
+// One sentence for an id nobody has, a secret that does not match and one that is missing.
+const unknown = refuse(
+  'unknown_client',
+  'Client authentication failed: the client is unknown, or its secret is missing or wrong.',
+);
+
+function usable(client: Client, method: ClientAuthMethod): AuthenticatedClient | Refusal {
+  return client.disabled ? refuse('client_disabled') : { client, method };
+}
+
+function presentedCredentials(
+  authorization: string | null | undefined,
+  parameters: Parameters,
+): Presented | Refusal {
+  const bodyId = parameters.get('client_id') ?? undefined;
+  const bodySecret = parameters.get('client_secret') ?? undefined;
+  if ((parameters.get('client_assertion') ?? undefined) !== undefined) {
+    return refuse(
+      'wrong_auth_method',
+      'client_assertion is not supported: use client_secret_basic, client_secret_post or none.',
+    );
+  }
+  if (authorization !== undefined && authorization !== null) {
+    const basic = basicCredentials(authorization);
+    if (basic === undefined) {
+      return refuse('unknown_client', 'The Authorization header is not valid Basic (RFC 7617 §2).');
+    }
+    // The same client_id in the body is no second method (RFC 6749 §2.3.1); a secret there is.
+    if (bodySecret !== undefined) return refuse('two_auth_methods');
+    if (bodyId !== undefined && bodyId !== basic.clientId) return refuse('two_auth_methods');
+    return basic.secret === '' ? unknown : { method: 'client_secret_basic', ...basic };
+  }
+  if (bodyId === undefined || bodyId === '' || bodyId.length > clientIdCharsMax) return unknown;
+  if (bodySecret === undefined) return { method: 'none', clientId: bodyId };
+  if (bodySecret === '') return unknown;
+  return { method: 'client_secret_post', clientId: bodyId, secret: bodySecret };
+}
+
+function basicCredentials(
+  authorization: string,
+): { readonly clientId: string; readonly secret: string } | undefined {
+  const encoded = /^basic +([A-Za-z0-9+/_-]+={0,2})$/i.exec(authorization)?.[1];
+  if (encoded === undefined || encoded.length > basicCharsMax) return undefined;
+  const text = Buffer.from(encoded, 'base64').toString();
+  const colon = text.indexOf(':');
+  if (colon <= 0) return undefined;
+  const clientId = formDecoded(text.slice(0, colon));
+  const secret = formDecoded(text.slice(colon + 1));
+  if (clientId === undefined || secret === undefined || clientId.length > clientIdCharsMax) {
+    return undefined;
+  }
+  return { clientId, secret };
+}
+
+/** Undoes application/x-www-form-urlencoded, which RFC 6749 §2.3.1 asks for inside of Basic. */
+function formDecoded(text: string): string | undefined {
+  if (!/[%+]/.test(text)) return text;
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return undefined;
+  }
+}
