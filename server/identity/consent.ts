@@ -1,12 +1,12 @@
 import { html } from 'hono/html';
+import { isRefusal, refuse } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/answer.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
 import { destinationOf, harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';
-import { isUnreadable, readFields } from './form.ts';
 import { type ConsentRequest, type Person, personOf } from './handshake.ts';
 import { answerPage, formMessage, type Markup } from './page.ts';
-import { challengeOf, type Pages, proceed, staleForm, unreadable } from './pages.ts';
+import { challengeOf, type Pages, proceed, readFields, staleForm, unreadable } from './pages.ts';
 import { describeScope, isRequiredScope } from './scopes.ts';
 
 /** `GET /ui/consent`: what was allowed before, or needs no asking, passes at once. */
@@ -27,17 +27,18 @@ export async function takeConsent(pages: Pages, c: Ctx): Promise<Response> {
   const challenge = challengeOf(c, 'consent_challenge');
   if (challenge === undefined) return unknownChallenge(c);
   const fields = await readFields(c);
-  if (isUnreadable(fields)) return unreadable(c, fields.status, fields.problem);
+  if (isRefusal(fields)) return unreadable(c, fields);
   const looked = await pages.door.consent(challenge);
   if (!('request' in looked)) return proceed(c, looked);
   const { request } = looked;
-  if (!pages.forms.belongs(c, 'consent', challenge, fields.get('token'))) {
+  if (!pages.forms.belongs(c, 'consent', challenge, fields.get('token') ?? '')) {
     return consentForm(pages, c, challenge, request, staleForm);
   }
   const action = fields.get('action');
   if (action === 'deny') return proceed(c, await pages.door.reject('consent', challenge, denied));
   if (action !== 'accept') {
-    return unreadable(c, 400, 'The form says neither that you allow this nor that you do not.');
+    const hint = 'The form says neither that you allow this nor that you do not.';
+    return unreadable(c, refuse('malformed_request', hint));
   }
   const ticked = new Set(fields.all('scope'));
   const granted = request.requested_scope.filter(
@@ -131,9 +132,9 @@ function scopeItem(scope: string): Markup {
     text === undefined
       ? html`<code>${scope}</code><small>A permission that has no description here.</small>`
       : html`${text.title}<small>${text.detail}</small>`;
-  return html`<li class="scope"><input id="${id}" name="scope" value="${scope}" type="checkbox" checked${
-    required ? html` disabled` : ''
-  }><label for="${id}">${label}</label></li>`;
+  const disabled = required ? html` disabled` : '';
+  return html`<li class="scope"><input id="${id}" name="scope" value="${scope}" type="checkbox"
+checked${disabled}><label for="${id}">${label}</label></li>`;
 }
 
 function audienceFacts(audience: readonly string[]): Markup | '' {

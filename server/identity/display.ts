@@ -40,13 +40,13 @@ export function linkable(address: unknown): string | undefined {
   return url.username === '' && url.password === '' ? url.href : undefined;
 }
 
-/** The host of a web address as it is on the wire: other scripts in punycode, so look-alikes show. */
+/** The host of a web address as it is on the wire: in punycode, so that look-alikes show. */
 export function hostOf(address: unknown): string | undefined {
   const link = linkable(address);
   return link === undefined ? undefined : new URL(link).host;
 }
 
-/** Where the browser goes afterwards, for the person who decides: a host, this device, or an app. */
+/** Where the browser goes afterwards, for the person who decides. */
 export interface Destination {
   readonly kind: 'host' | 'loopback' | 'app';
   readonly text: string;

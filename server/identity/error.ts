@@ -3,7 +3,7 @@ import type { Ctx } from '#server/http/answer.ts';
 import { harmless } from './display.ts';
 import { answerPage, type Page } from './page.ts';
 
-/** What went wrong, for the person and for whoever they ask for help. All of it is shown as text. */
+/** What went wrong, for the person and whoever they ask for help. All of it is shown as text. */
 export interface Problem {
   readonly status?: Page['status'];
   readonly heading?: string;
@@ -24,7 +24,7 @@ const advices: ReadonlyMap<string, string> = new Map([
 ]);
 const adviceOtherwise = 'Go back to the app and start again.';
 
-/** The error page; see `Problem`. Requests are quoted by id, so that support finds them in the log. */
+/** The error page. It quotes the request by its id, so that support finds it in the log. */
 export function answerProblem(c: Ctx, problem: Problem): Response | Promise<Response> {
   const heading = problem.heading ?? 'Something went wrong';
   const requestId = problem.requestId ?? c.get('requestId');

@@ -6,7 +6,7 @@ import type { Keyring } from '#tokens/keyring.ts';
 /** The pages that hold a form; a token of one is worth nothing on another. */
 export type FormPage = 'login' | 'consent' | 'logout' | 'sign-up';
 
-/** Tokens that tie a form to the browser it was shown in, the page and the challenge (RFC 9700 §4.7). */
+/** Tokens that tie a form to its browser, its page and its challenge (RFC 9700 §4.7). */
 export interface Forms {
   /** The token for a form; gives the browser its page cookie when it has none. */
   issue(c: Ctx, page: FormPage, challenge: string): string;
@@ -57,45 +57,4 @@ export function openForms(issuer: string, seal: () => Keyring): Forms {
 
 function digestOf(page: FormPage, cookie: string, challenge: string): Buffer {
   return createHash('sha256').update(`${page}\n${cookie}\n${challenge}`).digest();
-}
-
-/** The largest form: a hundred scopes of 255 characters, and the rest. */
-export const formBytesMax = 65_536;
-
-/** The fields of a posted form; only `scope` may come more than once. */
-export interface Fields {
-  /** The value of a field; '' when it was not sent. */
-  get(name: string): string;
-  all(name: string): readonly string[];
-}
-
-/** Why a form could not be read; the sentence is for the person. */
-export interface UnreadableForm {
-  readonly status: 400 | 415;
-  readonly problem: string;
-}
-
-/** Reads a form's body, whose size the route has bounded by {@link formBytesMax}. */
-export async function readFields(c: Ctx): Promise<Fields | UnreadableForm> {
-  const type = c.req.header('content-type') ?? '';
-  if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) {
-    return { status: 415, problem: 'The form was sent in a form that this page does not read.' };
-  }
-  const fields = new URLSearchParams(await c.req.text());
-  const seen = new Set<string>();
-  for (const [name, value] of fields) {
-    // PostgreSQL's text cannot hold U+0000, and nobody types it.
-    if (`${name}${value}`.includes('\u0000')) {
-      return { status: 400, problem: 'The form holds a character that cannot be used here.' };
-    }
-    if (seen.has(name) && name !== 'scope') {
-      return { status: 400, problem: 'The form holds a field twice.' };
-    }
-    seen.add(name);
-  }
-  return { get: (name) => fields.get(name) ?? '', all: (name) => fields.getAll(name) };
-}
-
-export function isUnreadable(fields: Fields | UnreadableForm): fields is UnreadableForm {
-  return 'problem' in fields;
 }

@@ -58,7 +58,7 @@ export type LoginRequest = z.infer<typeof loginRequest>;
 export type ConsentRequest = z.infer<typeof consentRequest>;
 export type LogoutRequest = z.infer<typeof logoutRequest>;
 
-/** What the built-in login hands on to the built-in consent, so that it need not look up the user. */
+/** What the built-in login hands on to the consent page, so that it need not look up the user. */
 const personContext = z.object({
   login: text,
   name: text,
@@ -119,7 +119,7 @@ export function openDoor(handshake: Handshake): Door {
   };
 }
 
-/** 200 and Hydra's 410 (handled before) say where the browser goes; 5xx is an outage; all else unknown. */
+/** 200 and Hydra's 410 (handled before) say where to go; 5xx is an outage; all else is unknown. */
 function elsewhere(status: number, json: unknown): Onward {
   const to = redirectTo.safeParse(json);
   if ((status === 200 || status === 410) && to.success) return { redirectTo: to.data.redirect_to };

@@ -1,8 +1,9 @@
 import { html } from 'hono/html';
+import { isRefusal } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/answer.ts';
+import type { Form } from '#server/http/body.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
 import { unknownChallenge } from './error.ts';
-import { type Fields, isUnreadable, readFields } from './form.ts';
 import type { LoginRequest } from './handshake.ts';
 import { answerPage, formMessage, type Page } from './page.ts';
 import {
@@ -11,6 +12,7 @@ import {
   contextOf,
   type Pages,
   proceed,
+  readFields,
   rememberSeconds,
   staleForm,
   unreadable,
@@ -49,14 +51,19 @@ export async function takeLogin(pages: Pages, c: Ctx): Promise<Response> {
   const challenge = challengeOf(c, 'login_challenge');
   if (challenge === undefined) return unknownChallenge(c);
   const fields = await readFields(c);
-  if (isUnreadable(fields)) return unreadable(c, fields.status, fields.problem);
-  if (!pages.forms.belongs(c, 'login', challenge, fields.get('token'))) {
+  if (isRefusal(fields)) return unreadable(c, fields);
+  if (!pages.forms.belongs(c, 'login', challenge, fields.get('token') ?? '')) {
     return askAgain(pages, c, challenge, fields, { status: 403, message: staleForm });
   }
   if (fields.get('action') === 'cancel') {
     return proceed(c, await pages.door.reject('login', challenge, cancelled));
   }
-  const user = await authenticate(pages, c, fields.get('login'), fields.get('password'));
+  const user = await authenticate(
+    pages,
+    c,
+    fields.get('login') ?? '',
+    fields.get('password') ?? '',
+  );
   if ('message' in user) return askAgain(pages, c, challenge, fields, user);
   return acceptLogin(pages, c, challenge, user, fields.get('remember') === 'yes');
 }
@@ -183,13 +190,21 @@ async function askAgain(
   pages: Pages,
   c: Ctx,
   challenge: string,
-  fields: Fields,
+  fields: Form,
   refused: Refused,
 ): Promise<Response> {
   const looked = await pages.door.login(challenge);
   if (!('request' in looked)) return proceed(c, looked);
   const remember = fields.get('remember') === 'yes';
-  return loginForm(pages, c, challenge, looked.request, fields.get('login'), remember, refused);
+  return loginForm(
+    pages,
+    c,
+    challenge,
+    looked.request,
+    fields.get('login') ?? '',
+    remember,
+    refused,
+  );
 }
 
 function loginForm(
@@ -223,8 +238,9 @@ ${formMessage(refused?.message)}
 <form method="post">
 <input type="hidden" name="token" value="${pages.forms.issue(c, 'login', challenge)}">
 <div class="field"><label for="login">Email address</label>
-<input id="login" name="login" type="text" inputmode="email" autocomplete="username" value="${login}"
-autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="255" required${focusLogin}${invalid}></div>
+<input id="login" name="login" type="text" inputmode="email" autocomplete="username"
+autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="255" value="${login}"
+required${focusLogin}${invalid}></div>
 <div class="field"><label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" maxlength="256"
 required${focusPassword}${invalid}></div>

@@ -1,12 +1,12 @@
 import { html } from 'hono/html';
+import { isRefusal } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/answer.ts';
 import { nameOf } from './app.ts';
 import { linkable } from './display.ts';
 import { unknownChallenge } from './error.ts';
-import { isUnreadable, readFields } from './form.ts';
 import type { LogoutRequest } from './handshake.ts';
 import { answerPage, formMessage } from './page.ts';
-import { challengeOf, type Pages, proceed, staleForm, unreadable } from './pages.ts';
+import { challengeOf, type Pages, proceed, readFields, staleForm, unreadable } from './pages.ts';
 
 /** `GET /ui/logout`: asks first, because any page can send a browser here. */
 export async function showLogout(pages: Pages, c: Ctx): Promise<Response> {
@@ -23,8 +23,8 @@ export async function takeLogout(pages: Pages, c: Ctx): Promise<Response> {
   const challenge = challengeOf(c, 'logout_challenge');
   if (challenge === undefined) return unknownChallenge(c);
   const fields = await readFields(c);
-  if (isUnreadable(fields)) return unreadable(c, fields.status, fields.problem);
-  if (!pages.forms.belongs(c, 'logout', challenge, fields.get('token'))) {
+  if (isRefusal(fields)) return unreadable(c, fields);
+  if (!pages.forms.belongs(c, 'logout', challenge, fields.get('token') ?? '')) {
     const looked = await pages.door.logout(challenge);
     if (!('request' in looked)) return proceed(c, looked);
     return logoutForm(pages, c, challenge, looked.request, staleForm);
@@ -56,7 +56,8 @@ ${formMessage(stale)}
 <input type="hidden" name="token" value="${pages.forms.issue(c, 'logout', challenge)}">
 <div class="actions">
 <button id="confirm" class="primary" type="submit" name="action" value="accept">Sign out</button>
-<a id="cancel" class="button" href="logout?logout_challenge=${challenge}&amp;stay">Stay signed in</a>
+<a id="cancel" class="button"
+href="logout?logout_challenge=${challenge}&amp;stay">Stay signed in</a>
 </div>
 </form>`,
   });

@@ -1,4 +1,5 @@
 import { html, raw } from 'hono/html';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Ctx } from '#server/http/answer.ts';
 import { style, styleHash } from './style.ts';
 
@@ -9,7 +10,7 @@ export type Markup = ReturnType<typeof html>;
 export interface Page {
   readonly title: string;
   readonly body: Markup;
-  readonly status?: 200 | 400 | 403 | 404 | 409 | 410 | 413 | 415 | 429 | 500 | 503;
+  readonly status?: number;
   readonly retryAfterSeconds?: number;
   /** True for pages that are a step of an authorization, see {@link securityHeaders}. */
   readonly flow?: boolean;
@@ -46,7 +47,7 @@ function securityHeaders(flow: boolean): Readonly<Record<string, string>> {
 
 const styleElement = raw(`<style>${style}</style>`);
 
-/** Answers with a page. English is the one language that we write, whatever `ui_locales` asks for. */
+/** Answers with a page, in English whatever `ui_locales` asks for: we write no other language. */
 export function answerPage(c: Ctx, page: Page): Response | Promise<Response> {
   for (const [name, value] of Object.entries(securityHeaders(page.flow ?? false))) {
     c.header(name, value);
@@ -54,8 +55,7 @@ export function answerPage(c: Ctx, page: Page): Response | Promise<Response> {
   if (page.retryAfterSeconds !== undefined) {
     c.header('retry-after', String(page.retryAfterSeconds));
   }
-  c.status(page.status ?? 200);
-  return c.html(html`<!doctype html>
+  const markup = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -70,7 +70,9 @@ ${page.body}
 </main>
 </body>
 </html>
-`);
+`;
+  // The refusal table writes its statuses as numbers; all of them are ones that carry a body.
+  return c.html(markup, (page.status ?? 200) as ContentfulStatusCode);
 }
 
 /** Sends the browser on. 303: a POST is never replayed at the other end (RFC 9700 §4.12). */

@@ -1,5 +1,7 @@
+import { type Refusal, refusals } from '#core/refusal.ts';
 import type { Config } from '#server/config/config.ts';
 import type { Ctx } from '#server/http/answer.ts';
+import { type Form, formBytesMax, readForm } from '#server/http/body.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Database } from '#server/store/database.ts';
 import { answerProblem, unavailable, unknownChallenge } from './error.ts';
@@ -66,7 +68,15 @@ export function waitMessage(seconds: number): string {
   return `Too many attempts. Please wait ${seconds === 1 ? 'a second' : wait} and try again.`;
 }
 
-/** Answers a form that could not be read. */
-export function unreadable(c: Ctx, status: 400 | 413 | 415, problem: string) {
-  return answerProblem(c, { status, error: 'invalid_request', description: problem });
+/** The fields of a posted form; an empty one is undefined, only `scope` may come twice. */
+export function readFields(c: Ctx): Promise<Form | Refusal> {
+  return readForm(c, formBytesMax, severalFields);
+}
+
+const severalFields: ReadonlySet<string> = new Set(['scope']);
+
+/** Answers a form that could not be read, or that says nothing we know. */
+export function unreadable(c: Ctx, refusal: Refusal): Response | Promise<Response> {
+  const { error, status, description } = refusals[refusal.refused];
+  return answerProblem(c, { status, error, description: refusal.hint ?? description });
 }

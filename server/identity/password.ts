@@ -36,7 +36,7 @@ export function passwordProblem(password: string): string | undefined {
   return undefined;
 }
 
-/** True when a hash was made with weaker parameters than today's; hash again after a right password. */
+/** True when a hash was made with weaker parameters than today's: hash again at the next login. */
 export function isOutdated(encoded: string): boolean {
   const made = parseOptions(encoded);
   return (

@@ -1,5 +1,4 @@
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { Config } from '#server/config/config.ts';
 import type { Env } from '#server/http/answer.ts';
 import type { Log } from '#server/operation/log.ts';
@@ -7,11 +6,11 @@ import { type Database, DatabaseUnavailable } from '#server/store/database.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { showConsent, takeConsent } from './consent.ts';
 import { answerProblem, errorPage, unavailable } from './error.ts';
-import { formBytesMax, openForms } from './form.ts';
+import { openForms } from './form.ts';
 import { type Handshake, openDoor } from './handshake.ts';
 import { showLogin, takeLogin } from './login.ts';
 import { showLogout, signedOut, takeLogout } from './logout.ts';
-import { type Pages, type Throttles, unreadable } from './pages.ts';
+import type { Pages, Throttles } from './pages.ts';
 import { openPasswords } from './password.ts';
 import { showSignUp, takeSignUp } from './sign-up.ts';
 import { createThrottle } from './throttle.ts';
@@ -43,23 +42,19 @@ export function identityRoutes(options: IdentityOptions): Hono<Env> {
     passwords: openPasswords(),
     throttles: options.rateLimits ? openThrottles() : undefined,
   };
-  const bounded = bodyLimit({
-    maxSize: formBytesMax,
-    onError: (c) => unreadable(c, 413, 'The form is larger than this page takes.'),
-  });
 
   const app = new Hono<Env>();
   app.get('/ui/login', (c) => showLogin(pages, c));
-  app.post('/ui/login', bounded, (c) => takeLogin(pages, c));
+  app.post('/ui/login', (c) => takeLogin(pages, c));
   app.get('/ui/consent', (c) => showConsent(pages, c));
-  app.post('/ui/consent', bounded, (c) => takeConsent(pages, c));
+  app.post('/ui/consent', (c) => takeConsent(pages, c));
   app.get('/ui/logout', (c) => showLogout(pages, c));
-  app.post('/ui/logout', bounded, (c) => takeLogout(pages, c));
+  app.post('/ui/logout', (c) => takeLogout(pages, c));
   app.get('/ui/signed-out', (c) => signedOut(c));
   app.get('/ui/error', (c) => errorPage(c));
   if (config.signUp) {
     app.get('/ui/sign-up', (c) => showSignUp(pages, c));
-    app.post('/ui/sign-up', bounded, (c) => takeSignUp(pages, c));
+    app.post('/ui/sign-up', (c) => takeSignUp(pages, c));
   }
   app.onError((error, c) => {
     const requestId = c.get('requestId');

@@ -1,9 +1,10 @@
 import { html } from 'hono/html';
+import { isRefusal } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/answer.ts';
+import type { Form } from '#server/http/body.ts';
 import { appCard, nameOf } from './app.ts';
 import { harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';
-import { type Fields, isUnreadable, readFields } from './form.ts';
 import type { LoginRequest } from './handshake.ts';
 import { acceptLogin } from './login.ts';
 import { answerPage, formMessage, type Page, seeOther } from './page.ts';
@@ -12,6 +13,7 @@ import {
   challengeOf,
   type Pages,
   proceed,
+  readFields,
   staleForm,
   unreadable,
   waitMessage,
@@ -44,7 +46,7 @@ export async function takeSignUp(pages: Pages, c: Ctx): Promise<Response> {
   const challenge = challengeOf(c, 'login_challenge');
   if (challenge === undefined) return unknownChallenge(c);
   const fields = await readFields(c);
-  if (isUnreadable(fields)) return unreadable(c, fields.status, fields.problem);
+  if (isRefusal(fields)) return unreadable(c, fields);
   const looked = await pages.door.login(challenge);
   if (!('request' in looked)) return proceed(c, looked);
   const user = await signUp(pages, c, challenge, fields);
@@ -56,16 +58,16 @@ async function signUp(
   pages: Pages,
   c: Ctx,
   challenge: string,
-  fields: Fields,
+  fields: Form,
 ): Promise<User | Refused> {
-  if (!pages.forms.belongs(c, 'sign-up', challenge, fields.get('token'))) {
+  if (!pages.forms.belongs(c, 'sign-up', challenge, fields.get('token') ?? '')) {
     return { status: 403, message: staleForm };
   }
-  const login = fields.get('login').trim();
+  const login = (fields.get('login') ?? '').trim();
   if (!isMailAddress(login)) {
     return { status: 200, message: 'Please enter a whole email address.', field: 'login' };
   }
-  const problem = passwordProblem(fields.get('password'));
+  const problem = passwordProblem(fields.get('password') ?? '');
   if (problem !== undefined) {
     return { status: 200, message: `This password cannot be used. ${problem}`, field: 'password' };
   }
@@ -76,11 +78,11 @@ async function signUp(
     return { status: 429, message: waitMessage(seconds), retryAfterSeconds: seconds };
   }
   pages.throttles?.signUp.failed(network, nowMs);
-  const passwordHash = await pages.passwords.hash(fields.get('password'));
+  const passwordHash = await pages.passwords.hash(fields.get('password') ?? '');
   if (passwordHash === 'busy') {
     return { status: 503, message: busyMessage, retryAfterSeconds: 2 };
   }
-  const name = harmless(fields.get('name'));
+  const name = harmless(fields.get('name') ?? '');
   const user = await insertUser(pages.database, { login, name, passwordHash });
   return (
     user ?? {
@@ -96,10 +98,10 @@ function signUpForm(
   c: Ctx,
   challenge: string,
   request: LoginRequest,
-  fields?: Fields,
+  fields?: Form,
   refused?: Refused,
 ): Response | Promise<Response> {
-  const typed = (name: string) => fields?.get(name).slice(0, 255) ?? '';
+  const typed = (name: string) => (fields?.get(name) ?? '').slice(0, 255);
   const invalid = (field: 'login' | 'password') =>
     refused?.field === field ? html` aria-invalid="true" autofocus` : '';
   const described = (field: 'login' | 'password', hint = '') => {
@@ -124,14 +126,15 @@ ${formMessage(refused?.message)}
 <input id="login" name="login" type="email" autocomplete="username" value="${typed('login')}"
 maxlength="255" required${focus}${invalid('login')}${described('login')}></div>
 <div class="field"><label for="name">Name (optional)</label>
-<input id="name" name="name" type="text" autocomplete="name" value="${typed('name')}" maxlength="80"></div>
+<input id="name" name="name" type="text" autocomplete="name" maxlength="80"
+value="${typed('name')}"></div>
 <div class="field"><label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="new-password" maxlength="256"
 required${invalid('password')}${described('password', 'password-hint')}>
 <p class="hint" id="password-hint">At least ${passwordBytesMin} characters. A few words are better
 than one with odd signs.</p></div>
 <div class="actions">
-<button id="submit" class="primary" type="submit" name="action" value="accept">Create account</button>
+<button id="submit" class="primary" type="submit">Create account</button>
 </div>
 </form>
 <footer><p>Have an account? <a href="login?login_challenge=${challenge}">Sign in</a></p></footer>`,

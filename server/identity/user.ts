@@ -72,7 +72,7 @@ export async function findUserById(database: Database, id: string): Promise<User
   return row && userOf(row);
 }
 
-/** Adds a user; undefined when the login is taken. The unique index decides, also between processes. */
+/** Adds a user; undefined when the login is taken, which the unique index decides. */
 export async function insertUser(
   database: Database,
   user: { readonly login: string; readonly name: string; readonly passwordHash: string },
@@ -94,7 +94,7 @@ export async function insertUser(
   return row && userOf(row);
 }
 
-/** Replaces a password hash; false when it is no longer `before` (somebody else changed it first). */
+/** Replaces a password hash; false when it is no longer `before`: somebody else was first. */
 export async function replacePasswordHash(
   database: Database,
   id: string,
