@@ -59,7 +59,7 @@ function run(command: readonly string[]): Promise<{ code: number | null; output:
   const child = spawn(program === 'node' ? pinnedNode : join(binaries, program), args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, PATH: `${binaries}${delimiter}${process.env['PATH'] ?? ''}` },
+    env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH ?? ''}` },
   });
   const written: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {

@@ -73,7 +73,7 @@ function packagesIn(file) {
 function npm(args) {
   // Not the Node of node_modules, which `npm run` puts first in PATH: npm ci removes it.
   const own = path.join(root, 'node_modules');
-  const directories = (process.env['PATH'] ?? '').split(path.delimiter);
+  const directories = (process.env.PATH ?? '').split(path.delimiter);
   const PATH = directories.filter((entry) => !entry.startsWith(own)).join(path.delimiter);
   const options = /** @type {const} */ ({ cwd: root, stdio: 'inherit' });
   const env = { ...process.env, PATH };

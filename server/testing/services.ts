@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +25,7 @@ const lastPort = 19_999;
 export function openServices(): Services {
   let running: Promise<{ postgres: EmbeddedPostgres; dataDir: string }> | undefined;
   // Ports go up from a random one, so that two test runs on one machine seldom meet.
-  let next = firstPort + Math.floor(Math.random() * (lastPort - firstPort));
+  let next = randomInt(firstPort, lastPort);
   let created = 0;
   let turn: Promise<unknown> = Promise.resolve();
   const oneByOne = <T>(work: () => Promise<T>): Promise<T> => {
