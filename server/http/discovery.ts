@@ -87,7 +87,7 @@ const claims = [
  * The public documents: metadata at both well-known names (RFC 8414 §3 puts the issuer's path after
  * them), and the JWKS. Open to every origin: they are public, and single-page apps need them.
  */
-export function discoveryRoutes(node: Node): Hono<Env> {
+export function discoveryRoutes(node: Pick<Node, 'config' | 'feed' | 'keys'>): Hono<Env> {
   const app = new Hono<Env>();
   const text = JSON.stringify(metadata(node.config));
   const path = new URL(node.config.issuer).pathname.replace(/\/$/, '');
@@ -107,7 +107,7 @@ export function discoveryRoutes(node: Node): Hono<Env> {
  * A token that another node signed a moment ago must find its key here: what the feed knows now was
  * read. While the database is away the keys in memory are better than no answer.
  */
-async function newestKeys(node: Node): Promise<void> {
+async function newestKeys(node: Pick<Node, 'feed' | 'keys'>): Promise<void> {
   try {
     await node.feed.fresh();
     await node.keys.settled();

@@ -12,6 +12,10 @@ const rsaExponentMin = 65_537n;
 const rsaExponentMax = 2n ** 32n;
 const keysPerPutMax = 20;
 
+const rsaTooWeak =
+  `RSA keys must have ${rsaBitsMin} to ${rsaBitsMax} bits ` +
+  `and an exponent of ${rsaExponentMin} or more.`;
+
 /** Printable and without spaces: it goes into headers, URLs and logs. */
 const keyName = /^[\x21-\x7e]{1,255}$/;
 
@@ -105,7 +109,7 @@ export function importJwk(
     return refuse('malformed_request', `The key is not one that ${alg} signs with.`);
   }
   if (!isStrongEnough(privateKey)) {
-    return refuse('malformed_request', `RSA keys must have ${rsaBitsMin} to ${rsaBitsMax} bits.`);
+    return refuse('malformed_request', rsaTooWeak);
   }
   if (!isWorkingPair(privateKey, createPublicKey(privateKey), alg)) {
     return refuse('malformed_request', 'What the private key signs, its public key refuses.');

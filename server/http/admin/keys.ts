@@ -27,12 +27,14 @@ const bodyBytesMax = 65_536;
 /** Keys given together are tried in the order given: the first is the newest by this much each. */
 const orderSeconds = 0.001;
 
+type KeyNode = Pick<Node, 'database' | 'feed' | 'keys' | 'log'>;
+
 /**
  * Hydra's key doors, with one difference: every answer has public parts only, and the symmetric
  * keys of Gatehouse's own sets are not to be had at all (docs/divergences.md). A key made here is
  * used at once, and the earlier ones stay published.
  */
-export function keyRoutes(node: Node): Hono<Env> {
+export function keyRoutes(node: KeyNode): Hono<Env> {
   const app = new Hono<Env>();
   app.get('/admin/keys/:set', async (c) => answerOf(await getSet(node, setOf(c), undefined)));
   app.post('/admin/keys/:set', async (c) => answerOf(await generate(node, c)));
@@ -45,7 +47,7 @@ export function keyRoutes(node: Node): Hono<Env> {
 }
 
 async function getSet(
-  node: Node,
+  node: KeyNode,
   setName: string,
   kid: string | undefined,
 ): Promise<Refusal | Response> {
@@ -55,7 +57,7 @@ async function getSet(
   return wanted.length === 0 ? refuse('not_found') : json(200, publicSet(wanted));
 }
 
-async function generate(node: Node, c: Ctx): Promise<Refusal | Response> {
+async function generate(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
   const setName = setOf(c);
   const read = await readJson(c, bodyBytesMax);
   if (isRefusal(read)) return read;
@@ -73,7 +75,7 @@ async function generate(node: Node, c: Ctx): Promise<Refusal | Response> {
   return json(201, publicSet([row]));
 }
 
-async function putSet(node: Node, c: Ctx): Promise<Refusal | Response> {
+async function putSet(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
   const read = await readJson(c, bodyBytesMax);
   if (isRefusal(read)) return read;
   const keys = importSet(setOf(c), read.body);
@@ -82,7 +84,7 @@ async function putSet(node: Node, c: Ctx): Promise<Refusal | Response> {
   return isRefusal(rows) ? rows : json(200, publicSet(rows));
 }
 
-async function putKey(node: Node, c: Ctx): Promise<Refusal | Response> {
+async function putKey(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
   const read = await readJson(c, bodyBytesMax);
   if (isRefusal(read)) return read;
   // As in Hydra the body's kid counts; the path's stands in where the body has none.
@@ -93,7 +95,7 @@ async function putKey(node: Node, c: Ctx): Promise<Refusal | Response> {
 }
 
 async function store(
-  node: Node,
+  node: KeyNode,
   setName: string,
   keys: readonly PrivateKey[],
   others: 'keep' | 'delete',
@@ -109,7 +111,7 @@ async function store(
   return rows;
 }
 
-async function remove(node: Node, c: Ctx, kid: string | undefined): Promise<Refusal | Response> {
+async function remove(node: KeyNode, c: Ctx, kid: string | undefined): Promise<Refusal | Response> {
   const setName = setOf(c);
   if (isReservedSet(setName) || !isKeyName(setName)) return refuse('not_found');
   const done = await deleteFromSet(node.database, setName, kid, isBuiltInSet(setName));
@@ -142,7 +144,7 @@ function setRefuses(setName: string, key: Pick<PrivateKey, 'alg' | 'use'>): Refu
 
 /** The two published sets share one JWKS, so a kid must not be in both. */
 async function isKidOfOtherSet(
-  node: Node,
+  node: KeyNode,
   key: Pick<PrivateKey, 'setName' | 'kid'>,
 ): Promise<boolean> {
   if (!isBuiltInSet(key.setName)) return false;
@@ -152,7 +154,7 @@ async function isKidOfOtherSet(
 
 /** Reads the keys here, and returns when no other node can still go by the earlier ones. */
 async function changed(
-  node: Node,
+  node: KeyNode,
   event: 'admin_key_made' | 'admin_key_imported' | 'admin_key_deleted',
   keys: readonly { readonly setName: string; readonly kid: string | undefined }[],
 ): Promise<void> {
@@ -160,7 +162,7 @@ async function changed(
   await Promise.all([node.keys.reload(), node.feed.acknowledged()]);
 }
 
-function newKeyOf(node: Node, key: PrivateKey, activeInSeconds: number): NewKey {
+function newKeyOf(node: KeyNode, key: PrivateKey, activeInSeconds: number): NewKey {
   return { ...signingRow(key, node.keys), id: newId(), activeInSeconds };
 }
 
