@@ -1,5 +1,6 @@
 import type { Client } from '#core/client.ts';
 import type { ClientCache } from '#server/node.ts';
+import type { Metrics } from '#server/operation/metrics.ts';
 import { type ClientWithSecrets, getClient } from '#server/store/client.ts';
 import type { Database } from '#server/store/database.ts';
 import { createSecretVerifier } from '#tokens/secret.ts';
@@ -12,13 +13,14 @@ export const absentMsMax = 1000;
 
 export interface ClientCacheOptions {
   readonly database: Database;
+  readonly metrics: Pick<Metrics, 'event' | 'gauge'>;
   /** Milliseconds on a clock that only goes forward; performance.now where absent. */
   readonly monotonicMs?: () => number;
 }
 
 /** Makes the cache of clients of one node. It knows nothing of the feed, which calls `invalidate`. */
 export function createClientCache(options: ClientCacheOptions): ClientCache {
-  const { database } = options;
+  const { database, metrics } = options;
   const monotonicMs = options.monotonicMs ?? (() => performance.now());
   const present = new Map<string, ClientWithSecrets>();
   const absent = new Map<string, number>();
@@ -35,6 +37,7 @@ export function createClientCache(options: ClientCacheOptions): ClientCache {
   }
 
   function fill(clientId: string): Promise<ClientWithSecrets | undefined> {
+    metrics.event('client_cache_miss');
     const filling: Promise<ClientWithSecrets | undefined> = getClient(database, clientId).then(
       (found) => {
         // An invalidation takes the fill out of the map: what it read may be older than that.
@@ -64,6 +67,7 @@ export function createClientCache(options: ClientCacheOptions): ClientCache {
     return fills.get(clientId) ?? fill(clientId);
   }
 
+  metrics.gauge('clients_in_memory', () => present.size);
   return {
     async get(clientId): Promise<Client | undefined> {
       return present.get(clientId)?.client ?? (await withSecrets(clientId))?.client;

@@ -95,6 +95,7 @@ export function createAdminGate(node: Node): AdminGate {
         const verdict = authorize(c.req.raw, ...roles);
         const refusal = verdict instanceof Promise ? await verdict : verdict;
         if (refusal === undefined) return next();
+        node.metrics.event('admin_denied');
         return adminRefusalAnswer(refusal);
       };
     },
