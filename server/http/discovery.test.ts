@@ -1,76 +1,32 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '#server/config/config.ts';
-import { openFeed } from '#server/feed.ts';
 import { keyRoutes } from '#server/http/admin/keys.ts';
 import { discoveryRoutes } from '#server/http/discovery.ts';
-import { openKeys } from '#server/keys/keys.ts';
 import { accessTokenSet, idTokenSet } from '#server/keys/slots.ts';
 import type { Node } from '#server/node.ts';
-import { createLog } from '#server/operation/log.ts';
-import { createMetrics } from '#server/operation/metrics.ts';
-import { openDatabase } from '#server/store/database.ts';
-import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
+import { openTestNode, type TestNode } from '#server/testing/node.ts';
 
-/** What the key doors and the public documents of one node need, on the real things. */
-type Part = Pick<Node, 'config' | 'database' | 'feed' | 'keys' | 'log'>;
-
-let testDatabase: TestDatabase;
-let dataDir: string;
-let node: Part;
-let other: Part;
-const lines: string[] = [];
-
-async function openNode(): Promise<Part> {
-  const url = testDatabase.urls.server;
-  const config = loadConfig({
-    env: { GATEHOUSE_ISSUER: 'https://id.example/tenant', GATEHOUSE_DATA_DIR: dataDir },
-    readFile: () => '{}',
-  });
-  const log = createLog({ level: 'debug', write: (line) => void lines.push(line) });
-  const metrics = createMetrics();
-  const database = openDatabase({
-    url,
-    applicationName: 'gatehouse-pool',
-    connectionsMax: 4,
-    connectMsMax: 2000,
-    statementMsMax: 10_000,
-  });
-  const keys = await openKeys({ database, config, log, metrics });
-  const feed = await openFeed({
-    url,
-    database,
-    factsMax: 1000,
-    log,
-    metrics,
-    onClientChanged: () => {},
-    onKeysChanged: () => void keys.reload(),
-  });
-  return { config, database, feed, keys, log };
-}
+const env = { GATEHOUSE_ISSUER: 'https://id.example/tenant' };
+let first: TestNode;
+let second: TestNode;
+let node: Node;
+let other: Node;
 
 beforeAll(async () => {
-  testDatabase = await createTestDatabase();
-  dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-discovery-'));
-  [node, other] = await Promise.all([openNode(), openNode()]);
+  first = await openTestNode({ env });
+  second = await openTestNode({ env, beside: first });
+  node = first.node;
+  other = second.node;
 });
 
 afterAll(async () => {
-  for (const part of [node, other]) {
-    part.keys.close();
-    await part.feed.close();
-    await part.database.close();
-  }
-  await testDatabase.close();
-  await rm(dataDir, { recursive: true, force: true });
+  await second.close();
+  await first.close();
 });
 
 type Json = Record<string, unknown>;
 type Jwk = Record<string, string>;
 
-async function jwksOf(part: Part): Promise<readonly Jwk[]> {
+async function jwksOf(part: Node): Promise<readonly Jwk[]> {
   const response = await discoveryRoutes(part).request('/.well-known/jwks.json');
   expect(response.status).toBe(200);
   const { keys } = (await response.json()) as { keys: Jwk[] };
@@ -239,7 +195,7 @@ describe('JWKS and the key doors', () => {
   });
 
   test('security 53: no private key was logged', () => {
-    expect(lines.join('')).toMatch(/admin_key_made/);
-    expect(lines.join('')).not.toMatch(/PRIVATE|"d"/);
+    expect(first.logged()).toMatch(/admin_key_made/);
+    expect(first.logged()).not.toMatch(/PRIVATE|"d"/);
   });
 });

@@ -245,15 +245,19 @@ function createReloads(read: () => Promise<void>) {
 function createTimers() {
   const repeating: NodeJS.Timeout[] = [];
   const single = new Map<string, NodeJS.Timeout>();
+  let closed = false;
   return {
     every(ms: number, job: () => void): void {
       repeating.push(setInterval(job, ms).unref());
     },
     at(name: string, ms: number, job: () => void): void {
       clearTimeout(single.get(name));
+      // a read that fails because everything closes must not try again
+      if (closed) return;
       single.set(name, setTimeout(job, Math.max(1, Math.ceil(ms))).unref());
     },
     clear(): void {
+      closed = true;
       for (const timer of repeating) clearInterval(timer);
       for (const timer of single.values()) clearTimeout(timer);
     },

@@ -1,66 +1,20 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openFeed } from '#server/feed.ts';
 import { keyRoutes } from '#server/http/admin/keys.ts';
-import { openKeys } from '#server/keys/keys.ts';
 import { idTokenSet } from '#server/keys/slots.ts';
 import type { Node } from '#server/node.ts';
-import { createLog } from '#server/operation/log.ts';
-import { createMetrics } from '#server/operation/metrics.ts';
-import { openDatabase } from '#server/store/database.ts';
-import { createTestDatabase } from '#server/testing/harness.ts';
+import { openTestNode, type TestNode } from '#server/testing/node.ts';
 import { signJws, verifyJws } from '#tokens/jws.ts';
 
-let node: Pick<Node, 'database' | 'feed' | 'keys' | 'log'>;
-let cleanUp: () => Promise<void>;
+let opened: TestNode;
+let node: Node;
 
 beforeAll(async () => {
-  const testDatabase = await createTestDatabase();
-  const dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-keys-'));
-  const url = testDatabase.urls.server;
-  const log = createLog({ level: 'silent' });
-  const metrics = createMetrics();
-  const database = openDatabase({
-    url,
-    applicationName: 'gatehouse-pool',
-    connectionsMax: 4,
-    connectMsMax: 2000,
-    statementMsMax: 10_000,
-  });
-  const config = {
-    issuer: 'https://issuer.example',
-    dataDir,
-    keyRotationDays: 90,
-    flowSeconds: 1800,
-    codeSeconds: 600,
-    accessTokenSeconds: 3600,
-    idTokenSeconds: 3600,
-    refreshTokenSeconds: 2_592_000,
-  };
-  const keys = await openKeys({ database, config, log, metrics });
-  const feed = await openFeed({
-    url,
-    database,
-    factsMax: 1000,
-    log,
-    metrics,
-    onClientChanged: () => {},
-    onKeysChanged: () => void keys.reload(),
-  });
-  node = { database, feed, keys, log };
-  cleanUp = async () => {
-    keys.close();
-    await feed.close();
-    await database.close();
-    await testDatabase.close();
-    await rm(dataDir, { recursive: true, force: true });
-  };
+  opened = await openTestNode();
+  node = opened.node;
 });
 
-afterAll(() => cleanUp());
+afterAll(() => opened.close());
 
 async function put(path: string, body: unknown) {
   const response = await keyRoutes(node).request(`/admin/keys/${path}`, {
