@@ -110,9 +110,14 @@ export const scopeText: FieldRule = (value) => {
   return { value: scopes.join(' ') };
 };
 
+/** True if a client may be called that: printable ASCII without space, bounded. */
+export function isClientId(text: string): boolean {
+  return text.length <= clientIdCharsMax && printable.test(text);
+}
+
 /** A client_id: printable ASCII without space. Hydra lets the admin choose it. */
 export const clientIdText: FieldRule = (value) =>
-  typeof value === 'string' && printable.test(value) && value.length <= clientIdCharsMax
+  typeof value === 'string' && isClientId(value)
     ? { value }
     : {
         fault: `must be 1 to ${clientIdCharsMax} characters of printable ASCII without space`,

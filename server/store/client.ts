@@ -1,4 +1,5 @@
 import type { Client } from '#core/client.ts';
+import { isClientId } from '#core/client-field.ts';
 import { type ClientMetadata, clientOf, longestAccessTokenSeconds } from '#core/client-metadata.ts';
 import { newId } from '#server/identifiers.ts';
 import type { Database, Statement } from '#server/store/database.ts';
@@ -103,6 +104,8 @@ export async function getClient(
   database: Database,
   clientId: string,
 ): Promise<ClientWithSecrets | undefined> {
+  // PostgreSQL refuses U+0000, and no client is called what may not be registered.
+  if (!isClientId(clientId)) return undefined;
   const [row] = await database.query<ClientRow & { secrets: SecretJson[] }>(get, [clientId]);
   if (row === undefined) return undefined;
   return {
@@ -244,6 +247,7 @@ select g.client_id from gone g`,
  * again under the same id revives nothing. False where there was none.
  */
 export async function deleteClient(database: Database, clientId: string): Promise<boolean> {
+  if (!isClientId(clientId)) return false;
   return (await database.query<{ client_id: string }>(remove, [clientId])).length > 0;
 }
 

@@ -342,6 +342,9 @@ test('GET /admin/clients pages by Link headers, each client once', async () => {
   expect([seen.length, new Set(seen).size]).toEqual([5, 5]);
   expect((await ask('GET', '/admin/clients?page_token=%00')).status).toBe(400);
   expect((await ask('GET', '/admin/clients?page_size=-1')).status).toBe(400);
+  expect((await ask('GET', '/admin/clients?owner=%00')).status).toBe(400);
+  expect((await ask('GET', '/admin/clients/%00')).status).toBe(404);
+  expect((await ask('DELETE', '/admin/clients/%00')).status).toBe(404);
 });
 
 describe('admin credentials', () => {

@@ -54,6 +54,9 @@ async function list(node: Node, c: Ctx): Promise<Response | Refusal> {
   const page = pageOf(c);
   if (isRefusal(page)) return page;
   const filter = { name: queryOf(c, 'client_name'), owner: queryOf(c, 'owner') };
+  if (Object.values(filter).some((text) => text?.includes('\0'))) {
+    return refuse('invalid_parameter', 'client_name and owner must not have U+0000');
+  }
   const clients = await listClients(node.database, page.after, filter, page.size + 1);
   const shown = clients.slice(0, page.size);
   const next = clients.length > page.size ? shown.at(-1)?.clientId : undefined;
