@@ -24,6 +24,7 @@ const steps: readonly Step[] = [
   { name: 'conventions', command: ['node', 'tools/tidy.ts'] },
   { name: 'dependency rules', command: ['node', 'tools/dependencies.ts'] },
   { name: 'dead code', command: ['knip', '--no-progress'] },
+  { name: 'lock file', command: ['node', 'tools/lock.ts', '--check'] },
   { name: 'generated files', command: ['node', 'tools/generated.ts', '--check'] },
 ];
 const tests: Step = {

@@ -15,14 +15,20 @@ export function install() {
   const missing = whatIsMissing();
   if (missing === undefined) return;
   console.log(`Installing packages (npm ci): ${missing}.`);
-  const { status } = npm(['ci', '--include=dev', '--no-audit', '--no-fund']);
-  if (status !== 0) {
-    give('npm ci failed; its messages are above. Mend that, then run this command again.');
+  const options = ['--include=dev', '--no-audit', '--no-fund'];
+  if (npm(['ci', ...options]).status !== 0) {
+    // npm ci also refuses a lock file without packages that only other platforms need.
+    console.log(
+      'npm ci failed. Trying npm install, which takes the same versions from the lock file.',
+    );
+    if (npm(['install', '--no-save', ...options]).status !== 0) {
+      give('npm install failed; its messages are above. Mend that, then run this command again.');
+    }
   }
   const still = whatIsMissing();
   if (still === undefined) return;
   give(
-    `After npm ci: ${still}. If npm ignores install scripts here, run ` +
+    `After the installation: ${still}. If npm ignores install scripts here, run ` +
       'npm rebuild --ignore-scripts=false, then this command again.',
   );
 }
