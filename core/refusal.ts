@@ -30,6 +30,8 @@ export const refusals = {
   // the authorization endpoint (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6)
   redirect_uri_mismatch: r('invalid_request', 400, 'RFC 6749 §3.1.2.4', 'The redirect_uri is not registered for this app.'),
   unsupported_response_type: r('unsupported_response_type', 400, 'RFC 6749 §4.1.2.1', 'Only response_type=code is supported.'),
+  response_type_not_registered: r('unauthorized_client', 400, 'RFC 6749 §4.1.2.1', 'The app is not registered for response_type=code.'),
+  unmet_authentication_requirements: r('unmet_authentication_requirements', 400, 'OIDC Unmet Authentication Requirements §3', 'The login does not reach the acr that the app requires.'),
   unsupported_response_mode: r('invalid_request', 400, 'OAuth 2.0 Multiple Response Types §2.1', 'Only response_mode query and fragment are supported.'),
   pkce_missing: r('invalid_request', 400, 'OAuth 2.1 §7.5.1', 'A code_challenge with code_challenge_method=S256 is required.'),
   nonce_missing: r('invalid_request', 400, 'OAuth 2.1 §7.5.1', 'A client exempted from PKCE must send a nonce.'),

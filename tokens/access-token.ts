@@ -27,8 +27,10 @@ export interface AccessToken {
   readonly ext: string | undefined;
   /** True: `ext` is too large to ride along and stands in the chain's row. */
   readonly extByReference: boolean;
-  /** JSON text of what userinfo adds (`session.id_token` and requested claims); undefined: none. */
+  /** JSON text of what userinfo adds (the login app's `session.id_token`); undefined: none. */
   readonly userinfo: string | undefined;
+  /** True: `userinfo` stands in the chain's row. */
+  readonly userinfoByReference: boolean;
 }
 
 export const accessTokenPrefix = 'gh_at_';
@@ -39,7 +41,7 @@ export function sealAccessToken(ring: Keyring, token: AccessToken): string {
   const writer = createWriter()
     .u8(version)
     .uuid(token.id)
-    .u8((token.online ? 1 : 0) | (token.extByReference ? 2 : 0))
+    .u8((token.online ? 1 : 0) | (token.extByReference ? 2 : 0) | (token.userinfoByReference ? 4 : 0))
     .optionalUuid(token.chainId)
     .optionalUuid(token.grantId)
     .u32(token.grantVersion)
@@ -71,6 +73,7 @@ export function openAccessToken(ring: Keyring, text: string): AccessToken | unde
     id,
     online: (flags & 1) !== 0,
     extByReference: (flags & 2) !== 0,
+    userinfoByReference: (flags & 4) !== 0,
     chainId: r.optionalUuid(),
     grantId: r.optionalUuid(),
     grantVersion: r.u32(),

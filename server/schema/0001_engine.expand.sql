@@ -26,6 +26,9 @@ create table fact (
   expires_at timestamptz not null check (expires_at > created_at)
 );
 
+-- asked only where a node holds more facts than its memory may
+create index fact_target on fact (target, kind);
+
 -- Cutoffs outlive the subject or client they speak of: what was born before seq is dead.
 create table cutoff (
   kind text not null check (kind in ('subject', 'client')),
@@ -105,8 +108,8 @@ create table "grant" (
   grant_born bigint not null check (grant_born >= 0),
   -- the fact that last revoked or narrowed this grant: a flow born before it changes nothing
   cut_seq bigint not null default 0 check (cut_seq >= 0),
+  -- the flow of the last consent: Hydra's consent_request_id
   last_flow_id uuid not null,
-  consent_request_id uuid not null,
   session_id uuid not null,
   remembered_scope text[] not null default '{}' check (cardinality(remembered_scope) <= 100),
   remembered_audience text[] not null default '{}' check (cardinality(remembered_audience) <= 20),

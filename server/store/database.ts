@@ -9,6 +9,12 @@ export interface Statement {
 /** Thrown where PostgreSQL cannot be reached or does not answer in time; the wire says 503. */
 export class DatabaseUnavailable extends Error {
   override readonly name = 'DatabaseUnavailable';
+  /** True where the connection broke under the statement: whether it was applied is not known. */
+  readonly answerLost: boolean;
+  constructor(message: string, options: ErrorOptions & { readonly answerLost?: boolean } = {}) {
+    super(message, options);
+    this.answerLost = options.answerLost ?? false;
+  }
 }
 
 /** A handle to one database; every request takes it once, at entry. */
@@ -41,6 +47,14 @@ export function isUnavailable(error: unknown): boolean {
   );
 }
 
+/** The connection ended while the statement was under way (not: could not be opened, or too slow). */
+function isLostAnswer(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  if (['ECONNRESET', 'EPIPE', '57P01', '57P02', '08006'].includes(code)) return true;
+  return /Connection terminated unexpectedly/.test(error.message);
+}
+
 /** Opens a pool. Nothing is connected until the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({
@@ -65,7 +79,8 @@ export function openDatabase(options: DatabaseOptions): Database {
         return result.rows;
       } catch (error) {
         if (isUnavailable(error)) {
-          throw new DatabaseUnavailable('PostgreSQL does not answer', { cause: error });
+          const answerLost = isLostAnswer(error);
+          throw new DatabaseUnavailable('PostgreSQL does not answer', { cause: error, answerLost });
         }
         throw error;
       }

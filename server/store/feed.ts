@@ -3,6 +3,8 @@ export interface Fact {
   readonly seq: number;
   readonly kind: FactKind;
   readonly target: string;
+  /** Seconds since the epoch when nothing that it can kill is left. */
+  readonly expiresAt: number;
 }
 
 export type RevocationKind = 'token' | 'chain' | 'grant' | 'session' | 'sign_out' | 'subject' | 'client';
@@ -27,17 +29,26 @@ export interface Mortal {
  */
 export interface Feed {
   /**
-   * Resolves once the watermark is at most 50 ms old. Refuses with DatabaseUnavailable after 1 s:
-   * the wire says 503, never `active`.
+   * Undefined if the watermark is at most 50 ms old; else a promise that resolves once it is. It
+   * refuses with DatabaseUnavailable after 1 s: the wire says 503, never `active`.
    */
-  fresh(): Promise<void>;
+  fresh(): Promise<void> | undefined;
   /** The newest seq known by a poll that began after this call. Refuses as {@link Feed.fresh} does. */
   born(): Promise<number>;
-  /** True if a fact known here kills it. Call only after {@link Feed.fresh}. */
-  isDead(mortal: Mortal): boolean;
+  /** The newest seq known here: at a fresh node, nothing that was reported is newer. */
+  known(): number;
+  /**
+   * True if a fact kills it. Call only after {@link Feed.fresh}. A promise where the facts are more
+   * than memory may hold and PostgreSQL is asked, in batches.
+   */
+  isDead(mortal: Mortal): boolean | Promise<boolean>;
   /** Database time in milliseconds: the last poll's, plus monotonic time since. */
   nowMs(): number;
   /** Resolves when a fact committed before this call can no longer be unknown to any node. */
   acknowledged(): Promise<void>;
+  /** Seconds since the last successful poll began. For metrics and readiness. */
+  lagSeconds(): number;
+  /** Facts held in memory. */
+  size(): number;
   close(): Promise<void>;
 }

@@ -1,0 +1,13 @@
+import type { Refusal } from '#core/refusal.ts';
+import type { Node } from '#server/node.ts';
+import type { RateLimits } from '#server/operation/rate-limits.ts';
+import type { Writes } from '#server/writes.ts';
+
+/** A node with what only the protocol's endpoints need; wired once by the entry. */
+export interface Engine extends Node {
+  readonly writes: Writes;
+  readonly rateLimits: RateLimits;
+  readonly pairwiseSalt: string;
+  /** Shows a refusal to a person where no redirect is verified. The engine knows no pages. */
+  readonly errorPage: (refusal: Refusal, requestId: string) => Response;
+}

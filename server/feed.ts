@@ -1,0 +1,285 @@
+import pg from 'pg';
+import type { Log } from '#server/operation/log.ts';
+import type { Metrics } from '#server/operation/metrics.ts';
+import { createRevocationSet } from '#server/revocations.ts';
+import { createBatch } from '#server/store/batch.ts';
+import { type Database, DatabaseUnavailable } from '#server/store/database.ts';
+import { areDead, factsOf, factsPerPoll, type PollRow, poll } from '#server/store/fact.ts';
+import type { Fact, Feed, Mortal } from '#server/store/feed.ts';
+
+/** A watermark older than this answers nothing; whoever reports a revocation waits as long. */
+export const freshMsMax = 50;
+/** Under load the next poll is started this long before it is needed. */
+const aheadMs = 25;
+/** Polls begin at least this far apart, so that births under load share one (200 a second at most). */
+const pollGapMs = 5;
+/** How long a caller waits for a fresh watermark before it is told 503. */
+const waitMsMax = 1000;
+/** A poll that takes longer has lost its connection. */
+const pollMsMax = 800;
+/** Timers may fire up to a millisecond early. */
+const acknowledgeMs = freshMsMax + 2;
+const reconnectMs = [0, 25, 50, 100, 200, 400] as const;
+/** A system clock this far from the database's is worth a warning; nothing is decided by it. */
+const skewMsWarned = 5000;
+/** Facts that ended leave memory this often. */
+const forgetMs = 30_000;
+const epochRefused = 'this database is not the live one';
+
+export interface FeedOptions {
+  readonly url: string;
+  /** Asked instead of memory where there are more facts than `factsMax`. */
+  readonly database: Database;
+  readonly factsMax: number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly onClientChanged: (clientId: string) => void;
+  readonly onKeysChanged: () => void;
+}
+
+interface Waiter {
+  /** Resolve once a poll that began at or after this (monotonic ms) has succeeded. */
+  readonly beganFrom: number;
+  readonly deadline: NodeJS.Timeout;
+  readonly resolve: () => void;
+}
+
+/** Connects, loads every fact that can still kill something, and then polls when asked. */
+export async function openFeed(options: FeedOptions): Promise<Feed> {
+  const poller = createPoller(options);
+  await poller.next(performance.now());
+  const { state } = poller;
+
+  const askDatabase = createBatch<Mortal, boolean>({
+    name: 'fact_kills',
+    rowsMax: 500,
+    waitingMax: 10_000,
+    key: (mortal) => mortal.tokenId,
+    run: (mortals) => areDead(options.database, mortals),
+  });
+
+  return {
+    fresh() {
+      const now = performance.now();
+      const age = now - state.watermark;
+      if (age <= freshMsMax) {
+        if (age > aheadMs) poller.ahead();
+        return undefined;
+      }
+      return poller.next(now - freshMsMax);
+    },
+    async born() {
+      await poller.next(performance.now());
+      return state.cursor;
+    },
+    known: () => state.cursor,
+    isDead(mortal) {
+      if (state.overflowed) return askDatabase(mortal);
+      return state.set.kills(mortal);
+    },
+    nowMs: () => state.databaseMs + (performance.now() - state.databaseAt),
+    async acknowledged() {
+      const committed = performance.now();
+      while (performance.now() - committed < acknowledgeMs) {
+        const left = acknowledgeMs - (performance.now() - committed);
+        await new Promise((resolve) => setTimeout(resolve, left));
+      }
+    },
+    lagSeconds: () => (performance.now() - state.watermark) / 1000,
+    size: () => state.set.size,
+    close: () => poller.close(),
+  };
+}
+
+interface FeedState {
+  readonly set: ReturnType<typeof createRevocationSet>;
+  cursor: number;
+  /** When the last successful poll began, monotonic ms. */
+  watermark: number;
+  databaseMs: number;
+  databaseAt: number;
+  epoch: string | undefined;
+  overflowed: boolean;
+  forgotAt: number;
+  skewed: boolean;
+}
+
+/** One poll in flight, on a connection of its own; no timer while nobody asks. */
+function createPoller(options: FeedOptions) {
+  const state: FeedState = {
+    set: createRevocationSet(),
+    cursor: 0,
+    watermark: Number.NEGATIVE_INFINITY,
+    databaseMs: Date.now(),
+    databaseAt: performance.now(),
+    epoch: undefined,
+    overflowed: false,
+    forgotAt: performance.now(),
+    skewed: false,
+  };
+  let waiters: Waiter[] = [];
+  let client: pg.Client | undefined;
+  let polling = false;
+  let wanted = false;
+  let closed = false;
+  let beganAt = Number.NEGATIVE_INFINITY;
+  let failures = 0;
+
+  async function run(): Promise<void> {
+    polling = true;
+    while (!closed && (wanted || waiters.length > 0)) {
+      wanted = false;
+      const wait = Math.max(pauseMs(failures), pollGapMs - (performance.now() - beganAt));
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      beganAt = performance.now();
+      try {
+        client ??= await connect(options.url, forget);
+        await pollOnce(client, state, options);
+        succeed(beganAt);
+      } catch (error) {
+        failures++;
+        options.metrics.event('feed_stale');
+        options.log.warn('feed_poll_failed', { failures, message: messageOf(error) });
+        drop();
+      }
+    }
+    polling = false;
+  }
+
+  function succeed(began: number): void {
+    failures = 0;
+    state.watermark = began;
+    const done = waiters.filter((waiter) => waiter.beganFrom <= began);
+    if (done.length === 0) return;
+    waiters = waiters.filter((waiter) => waiter.beganFrom > began);
+    for (const waiter of done) {
+      clearTimeout(waiter.deadline);
+      waiter.resolve();
+    }
+  }
+
+  function forget(broken: pg.Client): void {
+    if (client === broken) client = undefined;
+  }
+
+  function drop(): void {
+    const broken = client;
+    client = undefined;
+    // Not end(): it would wait for a server whose packets are lost.
+    if (broken !== undefined) destroy(broken);
+  }
+
+  function start(): void {
+    if (!polling && !closed) void run();
+  }
+
+  return {
+    state,
+    ahead() {
+      wanted = true;
+      start();
+    },
+    next(beganFrom: number): Promise<void> {
+      return new Promise((resolve, reject) => {
+        const deadline = setTimeout(() => {
+          waiters = waiters.filter((other) => other !== waiter);
+          reject(new DatabaseUnavailable('the revocation feed is not fresh'));
+        }, waitMsMax);
+        const waiter: Waiter = { beganFrom, deadline, resolve };
+        waiters.push(waiter);
+        start();
+      });
+    },
+    async close() {
+      closed = true;
+      const open = client;
+      client = undefined;
+      if (open !== undefined) await open.end().catch(() => {});
+    },
+  };
+}
+
+function pauseMs(failures: number): number {
+  return failures === 0 ? 0 : (reconnectMs[Math.min(failures - 1, reconnectMs.length - 1)] ?? 400);
+}
+
+async function connect(url: string, onBroken: (client: pg.Client) => void): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'gatehouse-feed',
+    connectionTimeoutMillis: pollMsMax,
+    query_timeout: pollMsMax,
+    keepAlive: true,
+  });
+  client.on('error', () => onBroken(client));
+  client.on('end', () => onBroken(client));
+  await client.connect();
+  return client;
+}
+
+/** Ends the socket at once; `pg` has no public way to leave a server that does not answer. */
+function destroy(client: pg.Client): void {
+  client.on('error', () => {});
+  const { stream } = client.connection;
+  stream.destroy();
+}
+
+async function pollOnce(
+  client: pg.Client,
+  state: FeedState,
+  options: FeedOptions,
+): Promise<void> {
+  const begun = performance.now();
+  let count = 0;
+  for (;;) {
+    const { rows } = await client.query<PollRow>({ ...poll, values: [state.cursor] });
+    const [first] = rows;
+    if (first === undefined) throw new Error('table control has no row: run `gatehouse schema up`');
+    state.epoch ??= first.epoch;
+    if (first.state !== 'live' || first.epoch !== state.epoch) throw new Error(epochRefused);
+    const facts = factsOf(rows);
+    for (const fact of facts) apply(fact, state, options);
+    reckon(state, Number(first.now_ms), options.log, options.metrics);
+    count += facts.length;
+    if (facts.length < factsPerPoll) break;
+  }
+  forgetExpired(state);
+  options.metrics.feedPolled((performance.now() - begun) / 1000, count);
+}
+
+function forgetExpired(state: FeedState): void {
+  if (performance.now() - state.forgotAt < forgetMs) return;
+  state.forgotAt = performance.now();
+  state.set.forgetExpired(state.databaseMs / 1000);
+}
+
+function apply(fact: Fact, state: FeedState, options: FeedOptions): void {
+  state.cursor = fact.seq;
+  if (fact.kind === 'keys_changed') options.onKeysChanged();
+  else if (fact.kind === 'client_changed') options.onClientChanged(fact.target);
+  else {
+    if (fact.kind === 'client') options.onClientChanged(fact.target);
+    if (state.set.size < options.factsMax) state.set.add(fact);
+    else if (!state.overflowed) {
+      // What is not kept cannot be known here any more: until a restart PostgreSQL is asked.
+      state.overflowed = true;
+      options.log.warn('facts_over_limit', { limit: options.factsMax });
+    }
+  }
+}
+
+/** Nodes reckon with database time plus monotonic elapsed; a wrong system clock only warns. */
+function reckon(state: FeedState, databaseMs: number, log: Log, metrics: Metrics): void {
+  state.databaseMs = databaseMs;
+  state.databaseAt = performance.now();
+  const skewed = Math.abs(Date.now() - databaseMs) > skewMsWarned;
+  if (skewed && !state.skewed) {
+    metrics.event('clock_skew');
+    log.warn('clock_skew', { seconds: Math.round((Date.now() - databaseMs) / 1000) });
+  }
+  state.skewed = skewed;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown';
+}

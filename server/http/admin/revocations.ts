@@ -1,0 +1,69 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import type { Engine } from '#server/engine.ts';
+import type { NewRevocation } from '#server/store/revocation.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
+import { readJson } from '../body.ts';
+import { readInput } from '../handshake/input.ts';
+import { findToken } from '../revocation.ts';
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const targetCharsMax = 255;
+const tokenCharsMax = 65_536;
+const reasonCharsMax = 500;
+const idKinds = ['grant', 'session', 'chain'] as const;
+
+/**
+ * `POST /admin/revocations {subject | client_id | grant | session | chain | token, reason?}`: one
+ * door for every kind of fact. Answers when no node accepts any more what died; repeating is harmless.
+ */
+export function revocationAdminRoutes(engine: Engine): Hono<Env> {
+  return new Hono<Env>().post('/admin/revocations', async (c) => {
+    const answer = await revoke(engine, c);
+    return isRefusal(answer) ? refusalAnswer(answer, { admin: true }) : json(200, answer);
+  });
+}
+
+async function revoke(engine: Engine, c: Ctx): Promise<object | Refusal> {
+  const read = await readJson(c);
+  if (isRefusal(read)) return read;
+  const input = readInput(read.body);
+  const reason = input.text('reason', reasonCharsMax) || 'revoked_by_admin';
+  const targets = ['subject', 'client_id', ...idKinds, 'token'].flatMap((name) => {
+    const value = input.text(name, name === 'token' ? tokenCharsMax : targetCharsMax);
+    return value === undefined || value === '' ? [] : [{ name, value }];
+  });
+  const fault = input.fault();
+  if (fault !== undefined) return fault;
+  const [target, ...others] = targets;
+  if (target === undefined || others.length > 0) {
+    const hint = 'Name exactly one of subject, client_id, grant, session, chain, token.';
+    return refuse('malformed_request', hint);
+  }
+  const revocation = await revocationOf(engine, target.name, target.value, reason);
+  if (isRefusal(revocation)) return revocation;
+  await engine.writes.revoke(revocation);
+  await engine.feed.acknowledged();
+  engine.log.info('revoked', { kind: revocation.kind, reason: 'admin' });
+  return { revoked: revocation.kind };
+}
+
+async function revocationOf(
+  engine: Engine,
+  name: string,
+  value: string,
+  reason: string,
+): Promise<NewRevocation | Refusal> {
+  if (name === 'subject') return { kind: 'subject', target: value, reason, expiresAt: null };
+  if (name === 'client_id') return { kind: 'client', target: value, reason, expiresAt: null };
+  if (name === 'token') {
+    const found = await findToken(engine, engine.keys.current(), value);
+    if (found === undefined) return refuse('not_found', 'This is no token of this issuer.');
+    return { ...found.revocation, reason };
+  }
+  const kind = idKinds.find((one) => one === name);
+  if (kind === undefined || !uuid.test(value)) {
+    return refuse('malformed_request', `${name} must be a UUID.`);
+  }
+  return { kind, target: value.toLowerCase(), reason, expiresAt: null };
+}

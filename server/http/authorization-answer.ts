@@ -1,0 +1,57 @@
+import type { VerifiedRedirect } from '#core/authorization-request.ts';
+import { type Refusal, refusals } from '#core/refusal.ts';
+import type { Node } from '#server/node.ts';
+import { noStore } from './answer.ts';
+
+/** 303, never 307: a redirect must not replay a POST (RFC 9700 §4.12). */
+export function redirectTo(location: string, cookies: readonly string[] = []): Response {
+  const headers = new Headers({ location, ...noStore, 'referrer-policy': 'no-referrer' });
+  for (const cookie of cookies) headers.append('set-cookie', cookie);
+  return new Response(null, { status: 303, headers });
+}
+
+/** Sends parameters to the client, with `state` and `iss` (RFC 9207), errors included. */
+export function answerClient(
+  node: Node,
+  redirect: VerifiedRedirect,
+  parameters: Readonly<Record<string, string>>,
+  cookies: readonly string[] = [],
+): Response {
+  const all = new URLSearchParams(parameters);
+  if (redirect.state !== undefined) all.set('state', redirect.state);
+  all.set('iss', node.config.issuer);
+  const separator =
+    redirect.responseMode === 'fragment' ? '#' : redirect.uri.includes('?') ? '&' : '?';
+  return redirectTo(redirect.uri + separator + all.toString(), cookies);
+}
+
+/** Sends a refusal to the client (RFC 6749 §4.1.2.1). */
+export function refuseToClient(
+  node: Node,
+  redirect: VerifiedRedirect,
+  refusal: Refusal,
+  cookies: readonly string[] = [],
+): Response {
+  const { error, description } = refusals[refusal.refused];
+  const error_description = printable(refusal.hint ?? description);
+  return answerClient(node, redirect, { error, error_description }, cookies);
+}
+
+/** Sends what the login or consent app said to the client. */
+export function rejectToClient(
+  node: Node,
+  redirect: VerifiedRedirect,
+  rejection: { readonly error: string; readonly description: string; readonly hint: string },
+): Response {
+  const parameters: Record<string, string> = { error: printable(rejection.error) };
+  if (rejection.description !== '') {
+    parameters.error_description = printable(rejection.description);
+  }
+  if (rejection.hint !== '') parameters.error_hint = printable(rejection.hint);
+  return answerClient(node, redirect, parameters);
+}
+
+/** `error` and `error_description` hold %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §4.1.2.1). */
+function printable(text: string): string {
+  return text.replaceAll(/["\\]/g, "'").replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500);
+}

@@ -1,0 +1,145 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import type { Node } from '#server/node.ts';
+import type { ConsentDecision, Flow } from '#tokens/flow.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
+import { readJson } from '../body.ts';
+import { openFlow, sealFlow } from '../flow.ts';
+import { type Input, readInput } from './input.ts';
+import { rememberSecondsMax } from './login.ts';
+import { readRejection } from './rejection.ts';
+import {
+  type FlowView,
+  oidcContext,
+  requestedAudience,
+  requestUrl,
+  returnUrl,
+  viewFlow,
+} from './request-view.ts';
+
+/** Session claims of one consent, as JSON text; over 4 KiB they travel by reference. */
+const claimsCharsMax = 32_768;
+const scopeCountMax = 100;
+const audienceCountMax = 20;
+
+/** Hydra's consent handshake: read, accept or reject a `consent_challenge`. */
+export function consentHandshakeRoutes(node: Node): Hono<Env> {
+  const base = '/admin/oauth2/auth/requests/consent';
+  return new Hono<Env>()
+    .get(base, (c) => answer(show(node, c)))
+    .put(`${base}/accept`, (c) => answer(accept(node, c)))
+    .put(`${base}/reject`, (c) => answer(reject(node, c)));
+}
+
+async function answer(result: Promise<object | Refusal>): Promise<Response> {
+  const value = await result;
+  return isRefusal(value) ? refusalAnswer(value, { admin: true }) : json(200, value);
+}
+
+async function show(node: Node, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(node, c);
+  if (isRefusal(opened)) return opened;
+  const { flow, session, challenge, ring } = opened;
+  const view = await viewFlow(node, flow);
+  if (isRefusal(view)) return view;
+  // The login challenge is not carried along; one sealed anew reads the same.
+  const login = { ...flow, session: undefined, context: undefined, forcedSubject: undefined };
+  return {
+    challenge,
+    consent_request_id: flow.id,
+    requested_scope: view.request.scope,
+    requested_access_token_audience: requestedAudience(view.request),
+    skip: flow.rememberedBorn !== undefined,
+    subject: session.subject,
+    oidc_context: oidcContext(node, ring, view.request),
+    client: view.client.metadata,
+    request_url: requestUrl(node, flow.query),
+    login_challenge: await sealFlow(node, ring, 'login_challenge', login),
+    login_session_id: session.id,
+    acr: session.acr,
+    amr: session.amr,
+    ...(flow.context === undefined ? {} : { context: JSON.parse(flow.context) }),
+  };
+}
+
+async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(node, c);
+  if (isRefusal(opened)) return opened;
+  const { flow, ring } = opened;
+  const view = await viewFlow(node, flow);
+  if (isRefusal(view)) return view;
+  const read = await readJson(c);
+  if (isRefusal(read)) return read;
+  const input = readInput(read.body);
+  const granted = readGranted(input, view);
+  const context = input.json('context', claimsCharsMax);
+  const fault = input.fault() ?? exceeds(granted, view);
+  if (fault !== undefined) return fault;
+  // A skipped consent is as old as the grant it repeats (design, hot path 6).
+  const grantBorn = flow.rememberedBorn ?? (await node.feed.born());
+  const consent: ConsentDecision = { ...granted, grantBorn };
+  const next: Flow = { ...flow, consent, context: context ?? flow.context };
+  const verifier = await sealFlow(node, ring, 'consent_verifier', next);
+  return { redirect_to: returnUrl(node, 'consent_verifier', verifier) };
+}
+
+function readGranted(input: Input, view: FlowView): Omit<ConsentDecision, 'grantBorn'> {
+  const session = input.object('session');
+  return {
+    scope: input.textList('grant_scope', scopeCountMax) ?? [],
+    // Without a word on audiences, what was asked is what was consented to: nothing is widened.
+    audience:
+      input.textList('grant_access_token_audience', audienceCountMax) ?? [...view.request.resource],
+    remember: input.flag('remember'),
+    rememberSeconds: input.seconds('remember_for', rememberSecondsMax),
+    idTokenClaims: objectText(session, 'id_token'),
+    accessTokenClaims: objectText(session, 'access_token'),
+  };
+}
+
+/** Claims as JSON text; an empty object is none. */
+function objectText(session: Input | undefined, name: string): string | undefined {
+  const text = session?.json(name, claimsCharsMax);
+  if (text === undefined || text === '{}') return undefined;
+  if (!text.startsWith('{')) {
+    session?.object(name);
+    return undefined;
+  }
+  return text;
+}
+
+/** A consent app can narrow what was asked, not widen it. */
+function exceeds(granted: Omit<ConsentDecision, 'grantBorn'>, view: FlowView): Refusal | undefined {
+  const scope = granted.scope.find((one) => !view.request.scope.includes(one));
+  if (scope !== undefined) {
+    return refuse('malformed_request', `grant_scope has "${scope}", which was not requested.`);
+  }
+  const asked = requestedAudience(view.request);
+  const audience = granted.audience.find((one) => !asked.includes(one));
+  if (audience === undefined) return undefined;
+  return refuse(
+    'malformed_request',
+    `grant_access_token_audience has "${audience}", which was not requested.`,
+  );
+}
+
+async function reject(node: Node, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(node, c);
+  if (isRefusal(opened)) return opened;
+  const rejection = await readRejection(c, 'consent request denied');
+  if (isRefusal(rejection)) return rejection;
+  const flow = { ...opened.flow, rejection };
+  const verifier = await sealFlow(node, opened.ring, 'consent_verifier', flow);
+  return { redirect_to: returnUrl(node, 'consent_verifier', verifier) };
+}
+
+async function openChallenge(node: Node, c: Ctx) {
+  await node.feed.fresh();
+  const challenge = c.req.query('consent_challenge') ?? '';
+  if (challenge === '') return refuse('missing_parameter', 'consent_challenge is missing.');
+  const ring = node.keys.current();
+  const flow = await openFlow(node, ring, 'consent_challenge', challenge);
+  if (isRefusal(flow)) return flow;
+  const { session } = flow;
+  return session === undefined ? refuse('challenge_unknown') : { flow, session, challenge, ring };
+}

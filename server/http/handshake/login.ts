@@ -1,0 +1,119 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { newId } from '#server/identifiers.ts';
+import type { Node } from '#server/node.ts';
+import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
+import { readJson } from '../body.ts';
+import { openFlow, sealFlow } from '../flow.ts';
+import { readInput } from './input.ts';
+import { readRejection } from './rejection.ts';
+import { oidcContext, requestedAudience, requestUrl, returnUrl, viewFlow } from './request-view.ts';
+
+export const subjectCharsMax = 255;
+/** 400 days: browsers keep no cookie longer. */
+export const rememberSecondsMax = 400 * 86_400;
+const contextCharsMax = 4096;
+const acrCharsMax = 255;
+const amrCountMax = 16;
+
+/** Hydra's login handshake: read, accept or reject a `login_challenge`. Challenges are stateless. */
+export function loginHandshakeRoutes(node: Node): Hono<Env> {
+  const base = '/admin/oauth2/auth/requests/login';
+  return new Hono<Env>()
+    .get(base, (c) => answer(show(node, c)))
+    .put(`${base}/accept`, (c) => answer(accept(node, c)))
+    .put(`${base}/reject`, (c) => answer(reject(node, c)));
+}
+
+async function answer(result: Promise<object | Refusal>): Promise<Response> {
+  const value = await result;
+  return isRefusal(value) ? refusalAnswer(value, { admin: true }) : json(200, value);
+}
+
+async function show(node: Node, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(node, c);
+  if (isRefusal(opened)) return opened;
+  const { flow, challenge, ring } = opened;
+  const view = await viewFlow(node, flow);
+  if (isRefusal(view)) return view;
+  return {
+    challenge,
+    requested_scope: view.request.scope,
+    requested_access_token_audience: requestedAudience(view.request),
+    skip: flow.session !== undefined,
+    subject: flow.session?.subject ?? '',
+    oidc_context: oidcContext(node, ring, view.request),
+    client: view.client.metadata,
+    request_url: requestUrl(node, flow.query),
+    session_id: flow.session?.id ?? '',
+  };
+}
+
+async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(node, c);
+  if (isRefusal(opened)) return opened;
+  const { flow, ring } = opened;
+  const read = await readJson(c);
+  if (isRefusal(read)) return read;
+  const input = readInput(read.body);
+  const subject = input.text('subject', subjectCharsMax) ?? '';
+  const decision = {
+    remember: input.flag('remember'),
+    rememberSeconds: input.seconds('remember_for', rememberSecondsMax),
+    extend: input.flag('extend_session_lifespan'),
+    idpSessionId: input.text('identity_provider_session_id', 255) || undefined,
+  };
+  const acr = input.text('acr', acrCharsMax) ?? '';
+  const amr = input.textList('amr', amrCountMax) ?? [];
+  const context = input.json('context', contextCharsMax);
+  const forcedSubject = input.text('force_subject_identifier', subjectCharsMax) || undefined;
+  const fault = input.fault() ?? subjectFault(flow, subject);
+  if (fault !== undefined) return fault;
+
+  // What was born before a revocation that is reported already must not be killed by it, and what
+  // comes after must be: so the newest fact is asked for after this request arrived.
+  const loginBorn = await node.feed.born();
+  const session: FlowSession = flow.session ?? {
+    id: newId(),
+    subject,
+    loginBorn,
+    authenticatedAt: Math.floor(node.feed.nowMs() / 1000),
+    acr,
+    amr,
+  };
+  const login: LoginDecision = { session, skipped: flow.session !== undefined, ...decision };
+  return next(node, { ...flow, session: undefined, login, context, forcedSubject });
+
+  async function next(of: Node, decided: Flow): Promise<object> {
+    const verifier = await sealFlow(of, ring, 'login_verifier', decided);
+    return { redirect_to: returnUrl(of, 'login_verifier', verifier) };
+  }
+}
+
+function subjectFault(flow: Flow, subject: string): Refusal | undefined {
+  if (subject === '') return refuse('malformed_request', 'subject is missing or empty.');
+  if (flow.session !== undefined && flow.session.subject !== subject) {
+    return refuse('malformed_request', 'subject must be that of the challenge where skip is true.');
+  }
+  return undefined;
+}
+
+async function reject(node: Node, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(node, c);
+  if (isRefusal(opened)) return opened;
+  const rejection = await readRejection(c, 'login request denied');
+  if (isRefusal(rejection)) return rejection;
+  const flow = { ...opened.flow, session: undefined, rejection };
+  const verifier = await sealFlow(node, opened.ring, 'login_verifier', flow);
+  return { redirect_to: returnUrl(node, 'login_verifier', verifier) };
+}
+
+async function openChallenge(node: Node, c: Ctx) {
+  await node.feed.fresh();
+  const challenge = c.req.query('login_challenge') ?? '';
+  if (challenge === '') return refuse('missing_parameter', 'login_challenge is missing.');
+  const ring = node.keys.current();
+  const flow = await openFlow(node, ring, 'login_challenge', challenge);
+  return isRefusal(flow) ? flow : { flow, challenge, ring };
+}

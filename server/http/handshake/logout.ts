@@ -1,0 +1,70 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import type { Engine } from '#server/engine.ts';
+import { isTombstone, putTombstone } from '#server/store/flow-reference.ts';
+import { type Ctx, type Env, json, noStore, refusalAnswer } from '../answer.ts';
+import { openLogout, sealLogout } from '../logout.ts';
+
+/** Hydra's logout handshake: read, accept or reject a `logout_challenge`. */
+export function logoutHandshakeRoutes(engine: Engine): Hono<Env> {
+  const base = '/admin/oauth2/auth/requests/logout';
+  return new Hono<Env>()
+    .get(base, (c) => answer(show(engine, c)))
+    .put(`${base}/accept`, (c) => answer(accept(engine, c)))
+    .put(`${base}/reject`, async (c) => {
+      const refusal = await reject(engine, c);
+      if (refusal !== undefined) return refusalAnswer(refusal, { admin: true });
+      return new Response(null, { status: 204, headers: noStore });
+    });
+}
+
+async function answer(result: Promise<object | Refusal>): Promise<Response> {
+  const value = await result;
+  return isRefusal(value) ? refusalAnswer(value, { admin: true }) : json(200, value);
+}
+
+async function show(engine: Engine, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(engine, c);
+  if (isRefusal(opened)) return opened;
+  const { flow, challenge } = opened;
+  const client = flow.clientId === '' ? undefined : await engine.clients.get(flow.clientId);
+  return {
+    challenge,
+    subject: flow.subject,
+    sid: flow.sessionId,
+    request_url: `${engine.config.issuer}/oauth2/sessions/logout?${flow.query}`,
+    rp_initiated: flow.rpInitiated,
+    ...(client === undefined ? {} : { client: client.metadata }),
+    requested_at: new Date(flow.requestedAt * 1000).toISOString(),
+    expires_at: new Date(flow.expiresAt * 1000).toISOString(),
+  };
+}
+
+async function accept(engine: Engine, c: Ctx): Promise<object | Refusal> {
+  const opened = await openChallenge(engine, c);
+  if (isRefusal(opened)) return opened;
+  const verifier = await sealLogout(engine, opened.ring, 'logout_verifier', opened.flow);
+  const { issuer } = engine.config;
+  return { redirect_to: `${issuer}/oauth2/sessions/logout?logout_verifier=${verifier}` };
+}
+
+/** What was rejected stays rejected: a row says so until the challenge has expired. */
+async function reject(engine: Engine, c: Ctx): Promise<Refusal | undefined> {
+  const opened = await openChallenge(engine, c);
+  if (isRefusal(opened)) return opened;
+  await putTombstone(engine.database, opened.flow.id, engine.config.flowSeconds);
+  return undefined;
+}
+
+async function openChallenge(engine: Engine, c: Ctx) {
+  await engine.feed.fresh();
+  const challenge = c.req.query('logout_challenge') ?? '';
+  if (challenge === '') return refuse('missing_parameter', 'logout_challenge is missing.');
+  const ring = engine.keys.current();
+  const flow = await openLogout(engine, ring, 'logout_challenge', challenge);
+  if (isRefusal(flow)) return flow;
+  if (await isTombstone(engine.database, flow.id)) {
+    return refuse('challenge_unknown', 'This logout request was rejected.');
+  }
+  return { flow, challenge, ring };
+}

@@ -1,0 +1,23 @@
+import { isRefusal, type Refusal } from '#core/refusal.ts';
+import type { Rejection } from '#tokens/flow.ts';
+import type { Ctx } from '../answer.ts';
+import { readJson } from '../body.ts';
+import { readInput } from './input.ts';
+
+const textCharsMax = 500;
+
+/**
+ * Reads Hydra's `rejectOAuth2Request`. Without an `error` the client is told `byDefault`, as Hydra
+ * does; `error_debug` and `status_code` are for logs and are not sent on.
+ */
+export async function readRejection(c: Ctx, byDefault: string): Promise<Rejection | Refusal> {
+  const read = await readJson(c);
+  if (isRefusal(read)) return read;
+  const input = readInput(read.body);
+  const rejection = {
+    error: input.text('error', textCharsMax) || byDefault,
+    description: input.text('error_description', textCharsMax) ?? '',
+    hint: input.text('error_hint', textCharsMax) ?? '',
+  };
+  return input.fault() ?? rejection;
+}

@@ -1,0 +1,174 @@
+import { Hono } from 'hono';
+import type { Client } from '#core/client.ts';
+import type { Parameters } from '#core/parameters.ts';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import type { Engine } from '#server/engine.ts';
+import { newId } from '#server/identifiers.ts';
+import { resumeSession } from '#server/store/session.ts';
+import type { Keyring } from '#tokens/keyring.ts';
+import { decodeLogout, encodeLogout, type LogoutFlow } from '#tokens/logout.ts';
+import type { Ctx, Env } from './answer.ts';
+import { redirectTo } from './authorization-answer.ts';
+import { formBytesMax, parseForm, readForm } from './body.ts';
+import { readCookies } from './cookies.ts';
+import { type IdTokenHint, verifyIdTokenHint } from './id-token-hint.ts';
+import { openFromUrl, sealForUrl, urlSealedCharsMax } from './sealed.ts';
+import { forgetSession, sessionIdOf } from './session-cookie.ts';
+
+type LogoutPurpose = 'logout_challenge' | 'logout_verifier';
+
+/** RP-initiated logout (OIDC RP-Initiated Logout 1.0 §2): GET and POST, also without cookies. */
+export function logoutRoutes(engine: Engine): Hono<Env> {
+  const path = '/oauth2/sessions/logout';
+  return new Hono<Env>()
+    .get(path, (c) => logout(engine, c, parseForm(queryOf(c.req.url))))
+    .post(path, async (c) => logout(engine, c, await readForm(c, formBytesMax)));
+}
+
+async function logout(engine: Engine, c: Ctx, form: Parameters | Refusal): Promise<Response> {
+  await engine.feed.fresh();
+  const requestId = c.get('requestId');
+  if (isRefusal(form)) return engine.errorPage(form, requestId);
+  const ring = engine.keys.current();
+  const cookies = readCookies(c.req.header('cookie'));
+  const cookieSession = sessionIdOf(engine, ring, cookies);
+  const verifier = form.get('logout_verifier');
+  const answer =
+    verifier === undefined
+      ? await begin(engine, ring, form, cookieSession, queryOf(c.req.url))
+      : await finish(engine, ring, verifier, cookieSession);
+  return isRefusal(answer) ? engine.errorPage(answer, requestId) : answer;
+}
+
+/** Who is to be signed out, and where to go afterwards; then the logout app asks the person. */
+async function begin(
+  engine: Engine,
+  ring: Keyring,
+  form: Parameters,
+  cookieSession: string | undefined,
+  query: string,
+): Promise<Response | Refusal> {
+  const hint = verifyIdTokenHint(engine, ring, form.get('id_token_hint'));
+  if (isRefusal(hint)) return hint;
+  const client = await clientOf(engine, form, hint);
+  if (isRefusal(client)) return client;
+  const returnTo = returnAddress(form, client);
+  if (isRefusal(returnTo)) return returnTo;
+
+  const sessionId = cookieSession ?? hint?.sessionId;
+  const outcome =
+    sessionId === undefined
+      ? undefined
+      : await resumeSession(engine.database, sessionId, client?.clientId ?? '');
+  if (outcome === undefined || outcome.kind !== 'live') {
+    return redirectTo(returnTo || engine.config.postLogoutUrl, [forgetSession(engine)]);
+  }
+  const nowSeconds = Math.floor(engine.feed.nowMs() / 1000);
+  const flow: LogoutFlow = {
+    id: newId(),
+    requestedAt: nowSeconds,
+    expiresAt: nowSeconds + engine.config.flowSeconds,
+    query,
+    subject: outcome.session.subject,
+    sessionId: outcome.session.id,
+    clientId: client?.clientId ?? '',
+    rpInitiated: hint !== undefined,
+    returnTo,
+  };
+  // An app that holds the ID token of this very login need not ask again: without a browser there
+  // is nobody to ask, and a client may be registered to skip the question.
+  const sure = hint?.sessionId === outcome.session.id;
+  if (sure && (cookieSession === undefined || client?.skipLogoutConsent)) {
+    return signOut(engine, flow, true);
+  }
+  const challenge = await sealLogout(engine, ring, 'logout_challenge', flow);
+  const { logoutUrl } = engine.config;
+  const separator = logoutUrl.includes('?') ? '&' : '?';
+  return redirectTo(`${logoutUrl}${separator}logout_challenge=${challenge}`);
+}
+
+/** Back from the logout app. */
+async function finish(
+  engine: Engine,
+  ring: Keyring,
+  verifier: string,
+  cookieSession: string | undefined,
+): Promise<Response | Refusal> {
+  const flow = await openLogout(engine, ring, 'logout_verifier', verifier);
+  if (isRefusal(flow)) return flow;
+  return signOut(engine, flow, cookieSession === flow.sessionId);
+}
+
+async function signOut(engine: Engine, flow: LogoutFlow, forget: boolean): Promise<Response> {
+  await engine.writes.revoke({
+    kind: 'sign_out',
+    target: flow.sessionId,
+    reason: 'signed_out',
+    expiresAt: null,
+  });
+  await engine.feed.acknowledged();
+  const cookies = forget ? [forgetSession(engine)] : [];
+  return redirectTo(flow.returnTo || engine.config.postLogoutUrl, cookies);
+}
+
+/** The client of the hint, or the one named; both must agree (§2). */
+async function clientOf(
+  engine: Engine,
+  form: Parameters,
+  hint: IdTokenHint | undefined,
+): Promise<Client | undefined | Refusal> {
+  const named = form.get('client_id');
+  if (named !== undefined && hint !== undefined && named !== hint.clientId) {
+    return refuse('hint_invalid', 'client_id is not the one that the id_token_hint was issued to.');
+  }
+  const clientId = hint?.clientId ?? named;
+  if (clientId === undefined) return undefined;
+  return (await engine.clients.get(clientId)) ?? refuse('unknown_client', 'The app is unknown.');
+}
+
+/** Where to go at the end, with `state`; byte for byte as registered (§3.1). '' where nothing is asked. */
+function returnAddress(form: Parameters, client: Client | undefined): string | Refusal {
+  const uri = form.get('post_logout_redirect_uri');
+  if (uri === undefined) return '';
+  if (client === undefined) {
+    const hint = 'post_logout_redirect_uri needs an id_token_hint or a client_id.';
+    return refuse('post_logout_mismatch', hint);
+  }
+  if (!client.postLogoutRedirectUris.includes(uri)) return refuse('post_logout_mismatch');
+  const state = form.get('state');
+  if (state === undefined) return uri;
+  return `${uri}${uri.includes('?') ? '&' : '?'}state=${encodeURIComponent(state)}`;
+}
+
+/** Seals a logout for its next hop. */
+export function sealLogout(
+  engine: Engine,
+  ring: Keyring,
+  purpose: LogoutPurpose,
+  flow: LogoutFlow,
+): Promise<string> {
+  return sealForUrl(engine, ring, purpose, encodeLogout(flow), {
+    charsMax: urlSealedCharsMax,
+    lifetimeSeconds: engine.config.flowSeconds,
+  });
+}
+
+/** The logout of a hop, if it was sealed here for it and has not expired. */
+export async function openLogout(
+  engine: Engine,
+  ring: Keyring,
+  purpose: LogoutPurpose,
+  text: string,
+): Promise<LogoutFlow | Refusal> {
+  const bytes = await openFromUrl(engine, ring, purpose, text);
+  const flow = bytes === undefined ? undefined : decodeLogout(bytes);
+  if (flow === undefined || flow.expiresAt * 1000 <= engine.feed.nowMs()) {
+    return refuse(purpose === 'logout_challenge' ? 'challenge_unknown' : 'flow_invalid');
+  }
+  return flow;
+}
+
+function queryOf(url: string): string {
+  const at = url.indexOf('?');
+  return at < 0 ? '' : url.slice(at + 1);
+}

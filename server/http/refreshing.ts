@@ -1,0 +1,103 @@
+import { issueLifetimes } from '#core/lifetime.ts';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { parseScope } from '#core/scope.ts';
+import type { Engine } from '#server/engine.ts';
+import { newId } from '#server/identifiers.ts';
+import type { RefreshOutcome } from '#server/store/refresh.ts';
+import { makeRefreshToken, type RefreshToken, readRefreshToken } from '#tokens/refresh-token.ts';
+import { readChainClaims } from './chain-claims.ts';
+import { issueTokens } from './issue.ts';
+import { narrowAudience } from './narrow.ts';
+import type { TokenRequest } from './token.ts';
+
+/**
+ * Refreshes (RFC 6749 §6) in one statement. A retry inside the grace gets the same successor; reuse
+ * after it revokes the family (RFC 9700 §4.14.2). Asking for more is refused and consumes nothing.
+ */
+export async function refreshTokens(
+  engine: Engine,
+  { ring, form, client }: TokenRequest,
+): Promise<Readonly<Record<string, unknown>> | Refusal> {
+  const presented = form.get('refresh_token');
+  if (presented === undefined) return refuse('missing_parameter', 'refresh_token is missing.');
+  const token = readRefreshToken(ring, presented);
+  if (token === undefined) return refuse('refresh_invalid');
+  const scope = parseScope(form.get('scope'));
+  if (isRefusal(scope)) return scope;
+  const resource = form.all('resource');
+  const lifetimes = issueLifetimes(client, 'refreshToken', engine.config);
+  const outcome = await engine.writes.refresh({
+    chainId: token.chainId,
+    generation: token.generation,
+    attempt: newId(),
+    clientId: client.clientId,
+    cnf: null,
+    macKid: ring.refreshMacKid,
+    scope: scope.length === 0 ? null : scope,
+    resource: resource.length === 0 ? null : resource,
+    graceSeconds: client.refreshGraceSeconds ?? engine.config.refreshGraceSeconds,
+    idleSeconds: lifetimes.refreshTokenSeconds,
+    keepSeconds: lifetimes.accessTokenSeconds,
+  });
+  if (outcome.kind !== 'refreshed') return refusal(engine, outcome, token);
+  if (outcome.ahead) tellAhead(engine, token);
+
+  const { chain } = outcome;
+  const audience = narrowAudience(resource, chain);
+  if (isRefusal(audience)) return audience;
+  const granted = chain.scope.filter((one) => chain.grantScope.includes(one));
+  return issueTokens(engine, ring, {
+    client,
+    grantType: 'refreshToken',
+    ...chain,
+    chainId: token.chainId,
+    scope: scope.length === 0 ? granted : granted.filter((one) => scope.includes(one)),
+    audience,
+    nonce: undefined,
+    claims: readChainClaims(chain.claims),
+    refreshToken: makeRefreshToken(ring, {
+      chainId: token.chainId,
+      generation: chain.generation,
+      macKid: chain.macKid,
+    }),
+  });
+}
+
+async function refusal(
+  engine: Engine,
+  outcome: Exclude<RefreshOutcome, { kind: 'refreshed' | 'unsettled' }>,
+  token: RefreshToken,
+): Promise<Refusal> {
+  switch (outcome.kind) {
+    case 'reused':
+      return revokeReused(engine, token);
+    case 'scope_widened':
+      return refuse('scope_widened');
+    case 'resource_widened':
+      return refuse('resource_invalid', 'The resource was not granted.');
+    case 'dead':
+      return refuse('grant_dead');
+    case 'unknown':
+      return refuse('refresh_invalid');
+  }
+}
+
+/** Answers only when no node can accept what the family was issued. */
+async function revokeReused(engine: Engine, token: RefreshToken): Promise<Refusal> {
+  engine.metrics.event('refresh_reuse');
+  engine.log.warn('refresh_reused', { chain: token.chainId, generation: token.generation });
+  await engine.writes.revoke({
+    kind: 'chain',
+    target: token.chainId,
+    reason: 'refresh_reused',
+    expiresAt: null,
+  });
+  await engine.feed.acknowledged();
+  return refuse('refresh_reused');
+}
+
+/** A right MAC with a generation ahead of the row: the database has lost writes. Not reuse. */
+function tellAhead(engine: Engine, token: RefreshToken): void {
+  engine.metrics.event('generation_ahead');
+  engine.log.error('generation_ahead', { chain: token.chainId, generation: token.generation });
+}

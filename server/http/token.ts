@@ -1,0 +1,69 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import type { Engine } from '#server/engine.ts';
+import type { Keyring } from '#tokens/keyring.ts';
+import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
+import { type Form, formBytesMax, readForm } from './body.ts';
+import {
+  type AuthenticatedClient,
+  authenticateClient,
+  clientRefusalAnswer,
+} from './client-authentication.ts';
+import { grantClientCredentials } from './client-credentials.ts';
+import { permitOrigin } from './cors.ts';
+import { limited } from './limits.ts';
+import { redeemCode } from './redemption.ts';
+import { refreshTokens } from './refreshing.ts';
+
+/** A token request whose client is who it says it is. */
+export interface TokenRequest {
+  readonly ring: Keyring;
+  readonly form: Form;
+  readonly client: AuthenticatedClient['client'];
+}
+
+type Answered = Readonly<Record<string, unknown>> | Refusal;
+type Grant = (engine: Engine, request: TokenRequest) => Promise<Answered>;
+
+/** The grants this endpoint knows (RFC 6749 §4.1.3, §6, §4.4.2). */
+const grants: ReadonlyMap<string, Grant> = new Map([
+  ['authorization_code', redeemCode],
+  ['refresh_token', refreshTokens],
+  ['client_credentials', grantClientCredentials],
+]);
+
+const repeatable = new Set(['resource', 'audience']);
+
+/** The token endpoint (RFC 6749 §3.2). */
+export function tokenRoutes(engine: Engine): Hono<Env> {
+  return new Hono<Env>().post('/oauth2/token', (c) => token(engine, c));
+}
+
+async function token(engine: Engine, c: Ctx): Promise<Response> {
+  permitOrigin(c, engine.config);
+  const form = await readForm(c, formBytesMax, repeatable);
+  if (isRefusal(form)) return refusalAnswer(form);
+  const ring = engine.keys.current();
+  const authorization = c.req.header('authorization');
+  const slowed = limited(engine, c, 'token', form.get('client_id'));
+  if (slowed !== undefined) return slowed;
+  const authenticated = await authenticateClient(engine, ring, authorization, form);
+  if (isRefusal(authenticated)) return refused(engine, authenticated, authorization);
+  const { client } = authenticated;
+  permitOrigin(c, engine.config, client);
+
+  const grantType = form.get('grant_type');
+  if (grantType === undefined) {
+    return refusalAnswer(refuse('missing_parameter', 'grant_type is missing.'));
+  }
+  const grant = grants.get(grantType);
+  if (grant === undefined) return refusalAnswer(refuse('unsupported_grant_type'));
+  if (!client.grantTypes.has(grantType)) return refusalAnswer(refuse('grant_type_not_registered'));
+  const answer = await grant(engine, { ring, form, client });
+  return isRefusal(answer) ? refused(engine, answer, authorization) : json(200, answer);
+}
+
+function refused(engine: Engine, refusal: Refusal, authorization: string | undefined): Response {
+  engine.metrics.refused('token', refusal.refused);
+  return clientRefusalAnswer(refusal, authorization);
+}

@@ -1,0 +1,86 @@
+import { Hono } from 'hono';
+import { isRefusal, type Refusal, refusals, refuse } from '#core/refusal.ts';
+import type { Engine } from '#server/engine.ts';
+import { readClaimsOf } from '#server/store/chain.ts';
+import type { AccessToken } from '#tokens/access-token.ts';
+import { signJws } from '#tokens/jws.ts';
+import { type Ctx, type Env, json, noStore, refusalAnswer } from './answer.ts';
+import { formBytesMax, readForm } from './body.ts';
+import { readChainClaims } from './chain-claims.ts';
+import { permitOrigin } from './cors.ts';
+import { limited } from './limits.ts';
+import { checkAccessToken } from './token-check.ts';
+
+/** The userinfo endpoint (OIDC Core §5.3), by GET and POST. */
+export function userinfoRoutes(engine: Engine): Hono<Env> {
+  const handle = (c: Ctx) => userinfo(engine, c);
+  return new Hono<Env>().get('/userinfo', handle).post('/userinfo', handle);
+}
+
+async function userinfo(engine: Engine, c: Ctx): Promise<Response> {
+  permitOrigin(c, engine.config);
+  const slowed = limited(engine, c, 'userinfo', undefined);
+  if (slowed !== undefined) return slowed;
+  const text = await presentedToken(c);
+  if (isRefusal(text)) return challenge(text);
+  const ring = engine.keys.current();
+  const token = await checkAccessToken(engine, ring, text);
+  if (token === undefined) return challenge(refuse('token_inactive'));
+  // Client credentials have no person, and without `openid` nobody agreed to say who it is.
+  if (token.chainId === '') return challenge(refuse('token_inactive'));
+  if (!token.scope.includes('openid')) return challenge(refuse('scope_insufficient'), 'openid');
+  const client = await engine.clients.get(token.clientId);
+  permitOrigin(c, engine.config, client);
+
+  const claims = await claimsFor(engine, token);
+  if (client?.userinfoAlg === undefined) return json(200, claims);
+  const key = ring.signingKey('id_token', client.userinfoAlg);
+  if (key === undefined) throw new Error(`no active ${client.userinfoAlg} key signs userinfo`);
+  const signed = { ...claims, iss: engine.config.issuer, aud: [client.clientId] };
+  const jwt = await signJws(key, { typ: 'userinfo+jwt' }, signed);
+  return new Response(jwt, { headers: { 'content-type': 'application/jwt', ...noStore } });
+}
+
+async function claimsFor(
+  engine: Engine,
+  token: AccessToken,
+): Promise<Readonly<Record<string, unknown>>> {
+  const text = token.userinfoByReference ? await storedClaims(engine, token) : token.userinfo;
+  const extra: Readonly<Record<string, unknown>> = text === undefined ? {} : JSON.parse(text);
+  const { sub: _ignored, ...others } = extra;
+  return { ...others, sub: token.obfuscatedSubject || token.subject };
+}
+
+/** Claims that did not fit into the token, or would be seen in it, being a JWT. */
+async function storedClaims(engine: Engine, token: AccessToken): Promise<string | undefined> {
+  return readChainClaims(await readClaimsOf(engine.database, token.chainId)).idToken;
+}
+
+/** The token of the Authorization header, or of the form of a POST (RFC 6750 §2); never of the URL. */
+async function presentedToken(c: Ctx): Promise<string | Refusal> {
+  const header = c.req.header('authorization');
+  if (c.req.query('access_token') !== undefined) {
+    return refuse('token_missing', 'An access token must not be sent in the URL.');
+  }
+  if (header !== undefined) {
+    const match = /^bearer +(\S+)$/i.exec(header);
+    return match?.[1] ?? refuse('token_missing');
+  }
+  if (c.req.method !== 'POST') return refuse('token_missing');
+  if (c.req.header('content-type') === undefined) return refuse('token_missing');
+  const form = await readForm(c, formBytesMax);
+  if (isRefusal(form)) return form;
+  return form.get('access_token') ?? refuse('token_missing');
+}
+
+/** 401 and 403 carry a Bearer challenge (RFC 6750 §3). */
+function challenge(refusal: Refusal, scope?: string): Response {
+  const { error, status, description } = refusals[refusal.refused];
+  if (status !== 401 && status !== 403) return refusalAnswer(refusal);
+  const parts = ['Bearer realm="gatehouse"'];
+  if (refusal.refused !== 'token_missing') {
+    parts.push(`error="${error}"`, `error_description="${description}"`);
+  }
+  if (scope !== undefined) parts.push(`scope="${scope}"`);
+  return refusalAnswer(refusal, { headers: { 'www-authenticate': parts.join(', ') } });
+}

@@ -1,0 +1,150 @@
+import { DatabaseUnavailable } from '#server/store/database.ts';
+
+/**
+ * Gathers items of one kind into one statement (design, hot path 8): one statement in flight per
+ * process, whatever arrives meanwhile forms the next batch. No timer, so no delay when idle.
+ * Measured: 263 -> 88 CPU-us per durable write under 32 callers.
+ */
+export interface BatchOptions<Item, Result> {
+  readonly name: string;
+  /** Rows in one statement at most. */
+  readonly rowsMax: number;
+  /** Callers that may wait; over it the batch refuses with DatabaseUnavailable. */
+  readonly waitingMax: number;
+  /** Two items with the same key never share a statement; batches are sorted by it. */
+  readonly key: (item: Item) => string;
+  /** Runs one statement; results in the order of the items. */
+  readonly run: (items: readonly Item[]) => Promise<readonly Result[]>;
+  readonly onBatch?: (rows: number, seconds: number) => void;
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly key: string;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Tries of one row at most, the first included, when it fails for a reason that may pass. */
+export const rowTriesMax = 3;
+
+/** Rows that fail one by one run this many at a time, so that a poisoned batch stays bounded. */
+const singlesInFlightMax = 4;
+
+/** Returns a function that adds one item to the next batch and resolves with its result. */
+export function createBatch<Item, Result>(
+  options: BatchOptions<Item, Result>,
+): (item: Item) => Promise<Result> {
+  let waiting: Waiting<Item, Result>[] = [];
+  let running = false;
+
+  async function drain(): Promise<void> {
+    running = true;
+    while (waiting.length > 0) {
+      const { batch, rest } = nextBatch(waiting, options.rowsMax);
+      waiting = rest;
+      const begun = performance.now();
+      await settle(batch, options.run);
+      options.onBatch?.(batch.length, (performance.now() - begun) / 1000);
+    }
+    running = false;
+  }
+
+  return (item) =>
+    new Promise<Result>((resolve, reject) => {
+      if (waiting.length >= options.waitingMax) {
+        reject(new DatabaseUnavailable(`the queue of ${options.name} is full`));
+        return;
+      }
+      waiting.push({ item, key: options.key(item), resolve, reject });
+      // A microtask later, so that everything that one turn of the loop brings shares a statement.
+      if (!running) {
+        running = true;
+        setImmediate(drain);
+      }
+    });
+}
+
+/** Takes the first of each key, sorted by key: equal keys wait, and processes lock in one order. */
+function nextBatch<Item, Result>(waiting: readonly Waiting<Item, Result>[], rowsMax: number) {
+  const keys = new Set<string>();
+  const batch: Waiting<Item, Result>[] = [];
+  const rest: Waiting<Item, Result>[] = [];
+  for (const one of waiting) {
+    if (batch.length < rowsMax && !keys.has(one.key)) {
+      keys.add(one.key);
+      batch.push(one);
+    } else rest.push(one);
+  }
+  if (batch.length > 1) batch.sort((a, b) => (a.key < b.key ? -1 : 1));
+  return { batch, rest };
+}
+
+async function settle<Item, Result>(
+  batch: readonly Waiting<Item, Result>[],
+  run: (items: readonly Item[]) => Promise<readonly Result[]>,
+): Promise<void> {
+  try {
+    deliver(batch, await run(batch.map((one) => one.item)));
+  } catch (error) {
+    if (!mayPassAlone(error)) {
+      for (const one of batch) one.reject(error);
+      return;
+    }
+    const queue = [...batch];
+    const lanes = Array.from({ length: singlesInFlightMax }, async () => {
+      for (let one = queue.shift(); one !== undefined; one = queue.shift()) await single(one, run);
+    });
+    await Promise.all(lanes);
+  }
+}
+
+/** Runs one row alone, again while its failure may pass: a deadlock, a lock timeout, a lost answer. */
+async function single<Item, Result>(
+  one: Waiting<Item, Result>,
+  run: (items: readonly Item[]) => Promise<readonly Result[]>,
+): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      deliver([one], await run([one.item]));
+      return;
+    } catch (error) {
+      if (tries >= rowTriesMax || !mayPassAgain(error)) {
+        one.reject(error);
+        return;
+      }
+    }
+  }
+}
+
+function deliver<Item, Result>(
+  batch: readonly Waiting<Item, Result>[],
+  results: readonly Result[],
+): void {
+  batch.forEach((one, index) => {
+    const result = results[index];
+    if (result === undefined) one.reject(new Error('a batch answered fewer rows than it was asked'));
+    else one.resolve(result);
+  });
+}
+
+function sqlState(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : '';
+}
+
+/** 40P01 deadlock, 40001 serialization, 55P03 lock timeout. */
+function isContention(error: unknown): boolean {
+  return ['40P01', '40001', '55P03'].includes(sqlState(error));
+}
+
+/** Contention, or a connection that broke: its COMMIT may have been lost or not; `attempt` tells. */
+function mayPassAgain(error: unknown): boolean {
+  return isContention(error) || (error instanceof DatabaseUnavailable && error.answerLost);
+}
+
+/** Class 22 (data) and 23 (constraint) blame one row; contention and lost answers may pass. */
+function mayPassAlone(error: unknown): boolean {
+  return /^2[23]/.test(sqlState(error)) || mayPassAgain(error);
+}

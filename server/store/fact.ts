@@ -1,0 +1,93 @@
+import type { Database, Statement } from '#server/store/database.ts';
+import type { Fact, FactKind, Mortal } from '#server/store/feed.ts';
+
+/** Facts that one poll brings at most; a full page is followed by the next before anything is fresh. */
+export const factsPerPoll = 5000;
+
+/** The shared poll: what this database is, its time, and the facts after a cursor. */
+export const poll: Statement = {
+  name: 'feed_poll',
+  text: `
+select o.epoch, o.state, extract(epoch from clock_timestamp()) * 1000 as now_ms,
+  f.seq, f.kind, f.target, extract(epoch from f.expires_at)::bigint as expires_at
+from control o
+left join lateral (
+  select f.seq, f.kind, f.target, f.expires_at from fact f
+  where f.seq > $1
+  order by f.seq
+  limit 5000
+) f on true
+order by f.seq`,
+};
+
+export interface PollRow {
+  epoch: string;
+  state: string;
+  now_ms: string;
+  seq: string | null;
+  kind: FactKind;
+  target: string;
+  expires_at: string;
+}
+
+/** The facts among the rows of a poll. */
+export function factsOf(rows: readonly PollRow[]): Fact[] {
+  return rows.flatMap((row) =>
+    row.seq === null
+      ? []
+      : [
+          {
+            seq: Number(row.seq),
+            kind: row.kind,
+            target: row.target,
+            expiresAt: Number(row.expires_at),
+          },
+        ],
+  );
+}
+
+/** The check that memory answers otherwise, for a batch. Probes fact_target; cutoff twice. */
+const kills: Statement = {
+  name: 'fact_kills',
+  text: `
+select i.token_id,
+  exists (
+    select from fact f
+    where (f.target = i.token_id and f.kind = 'token')
+      or (f.target = i.chain_id and f.kind = 'chain')
+      or (f.target = i.grant_id and f.kind = 'grant')
+      or (f.target = i.session_id and (f.kind = 'session' or i.online and f.kind = 'sign_out')))
+  or exists (
+    select from cutoff k
+    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
+  or exists (
+    select from cutoff k
+    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born) as dead
+from unnest(
+  $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::text[],
+  $8::bigint[], $9::bigint[]
+) as i (
+  token_id, chain_id, grant_id, session_id, online, subject, client_id, login_born, grant_born
+)`,
+};
+
+/** Asks PostgreSQL which of these are dead; in the order given. */
+export async function areDead(
+  database: Database,
+  mortals: readonly Mortal[],
+): Promise<readonly boolean[]> {
+  const rows = await database.query<{ token_id: string; dead: boolean }>(kills, [
+    mortals.map((m) => m.tokenId),
+    mortals.map((m) => m.chainId),
+    mortals.map((m) => m.grantId),
+    mortals.map((m) => m.sessionId),
+    mortals.map((m) => m.online),
+    mortals.map((m) => m.subject),
+    mortals.map((m) => m.clientId),
+    mortals.map((m) => m.loginBorn),
+    mortals.map((m) => m.grantBorn),
+  ]);
+  const byToken = new Map(rows.map((row) => [row.token_id, row.dead]));
+  // What PostgreSQL did not answer for is dead: never open.
+  return mortals.map((mortal) => byToken.get(mortal.tokenId) ?? true);
+}

@@ -1,0 +1,168 @@
+import type { Database, Statement } from '#server/store/database.ts';
+
+/** What one consent adds to the grant of its subject and client. */
+export interface NewGrant {
+  /** The id the row gets if it is new, or if what was there is dead. */
+  readonly id: string;
+  readonly flowId: string;
+  readonly subject: string;
+  readonly clientId: string;
+  readonly sessionId: string;
+  readonly scope: readonly string[];
+  readonly audience: readonly string[];
+  readonly loginBorn: number;
+  readonly grantBorn: number;
+  readonly remember: boolean;
+  /** 0: for ever. */
+  readonly rememberSeconds: number;
+  readonly skipped: boolean;
+  /** What the consent listing shows of the last consent. */
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * `granted`: the row holds the consent. `redeemed`: the flow's code was used before. `dead`: the
+ * session ended, or subject, client or grant were revoked since the flow was born.
+ */
+export type GrantOutcome =
+  | { readonly kind: 'granted'; readonly id: string; readonly version: number }
+  | { readonly kind: 'redeemed' | 'dead' };
+
+/**
+ * One row per subject and client; consent adds scopes. A dead row gets a new id, version 1 and only
+ * the new scopes; a flow born before the row's last cut changes nothing (design, hot path 6).
+ * Probes session and chain by id, cutoff, grant by (subject, client).
+ */
+const give: Statement = {
+  name: 'grant_give',
+  text: `
+with input as (
+  select
+    i.subject, i.client_id, i.id, i.flow_id, i.session_id, i.scope,
+    i.audience, i.login_born, i.grant_born, i.remember, i.remember_seconds, i.skipped, i.detail,
+    exists (select from chain c where c.id = i.flow_id) as redeemed,
+    exists (
+      select from session s
+      where s.id = i.session_id and s.subject = i.subject
+        and s.ended_at is null and s.revoked_at is null)
+    and not exists (
+      select from cutoff k
+      where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
+    and not exists (
+      select from cutoff k
+      where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born) as alive
+  from unnest(
+    $1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
+    $7::text[], $8::bigint[], $9::bigint[], $10::bool[], $11::int[], $12::bool[], $13::jsonb[]
+  ) as i (
+    subject, client_id, id, flow_id, session_id, scope,
+    audience, login_born, grant_born, remember, remember_seconds, skipped, detail
+  )
+), given as (
+  insert into "grant" as g (
+    subject, client_id, id, scope, audience, login_born, grant_born, last_flow_id,
+    session_id, remembered_scope, remembered_audience, remember,
+    remember_seconds, remember_until, skipped, detail)
+  select i.subject, i.client_id, i.id, string_to_array(i.scope, ' '),
+    string_to_array(i.audience, ' '), i.login_born, i.grant_born, i.flow_id, i.session_id,
+    case when i.remember then string_to_array(i.scope, ' ') else '{}' end,
+    case when i.remember then string_to_array(i.audience, ' ') else '{}' end,
+    i.remember, i.remember_seconds,
+    case when i.remember_seconds > 0 then now() + make_interval(secs => i.remember_seconds) end,
+    i.skipped, i.detail
+  from input i where i.alive and not i.redeemed
+  order by i.subject, i.client_id
+  on conflict (subject, client_id) do update set (
+    id, version, scope, audience, login_born, grant_born, last_flow_id,
+    session_id, remembered_scope, remembered_audience, remember, remember_seconds,
+    remember_until, skipped, detail, created_at, handled_at, revoked_at
+  ) = (
+    select
+      case when d.dead then excluded.id else g.id end,
+      case when d.dead then 1 else g.version end,
+      case when d.dead or g.scope @> excluded.scope and g.scope <@ excluded.scope
+        then excluded.scope
+        else array(select distinct unnest(g.scope || excluded.scope)) end,
+      case when d.dead then excluded.audience
+        else array(select distinct unnest(g.audience || excluded.audience)) end,
+      case when d.dead then excluded.login_born
+        else greatest(g.login_born, excluded.login_born) end,
+      case when d.dead then excluded.grant_born
+        else greatest(g.grant_born, excluded.grant_born) end,
+      excluded.last_flow_id, excluded.session_id,
+      case when d.dead then excluded.remembered_scope
+        when d.adds then array(select distinct unnest(g.remembered_scope || excluded.remembered_scope))
+        when excluded.remember then excluded.remembered_scope
+        else g.remembered_scope end,
+      case when d.dead then excluded.remembered_audience
+        when d.adds
+          then array(select distinct unnest(g.remembered_audience || excluded.remembered_audience))
+        when excluded.remember then excluded.remembered_audience
+        else g.remembered_audience end,
+      case when d.dead then excluded.remember else g.remember or excluded.remember end,
+      case when d.dead or excluded.remember then excluded.remember_seconds
+        else g.remember_seconds end,
+      case when d.dead or excluded.remember then excluded.remember_until
+        else g.remember_until end,
+      excluded.skipped,
+      -- a skipped consent shows what the person last saw
+      case when excluded.skipped and not d.dead then g.detail else excluded.detail end,
+      case when d.dead then now() else g.created_at end,
+      now(), null
+    from (
+      select g.revoked_at is not null
+        or exists (
+          select from cutoff k
+          where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born)
+        or exists (
+          select from cutoff k
+          where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born) as dead,
+        -- two consents remembered for ever add up; one with an end takes the other's place
+        g.remember and excluded.remember
+          and g.remember_until is null and excluded.remember_until is null as adds
+    ) d
+  )
+  where g.cut_seq <= excluded.grant_born
+  returning g.last_flow_id, g.id, g.version
+)
+select i.flow_id, i.redeemed, v.id, v.version
+from input i
+left join given v on v.last_flow_id = i.flow_id`,
+};
+
+interface GrantRow {
+  flow_id: string;
+  redeemed: boolean;
+  id: string | null;
+  version: number | null;
+}
+
+/** Writes a batch of consents of different (subject, client) pairs, in one statement. */
+export async function giveGrants(
+  database: Database,
+  grants: readonly NewGrant[],
+): Promise<readonly GrantOutcome[]> {
+  const rows = await database.query<GrantRow>(give, [
+    grants.map((g) => g.subject),
+    grants.map((g) => g.clientId),
+    grants.map((g) => g.id),
+    grants.map((g) => g.flowId),
+    grants.map((g) => g.sessionId),
+    grants.map((g) => g.scope.join(' ')),
+    grants.map((g) => g.audience.join(' ')),
+    grants.map((g) => g.loginBorn),
+    grants.map((g) => g.grantBorn),
+    grants.map((g) => g.remember),
+    grants.map((g) => g.rememberSeconds),
+    grants.map((g) => g.skipped),
+    grants.map((g) => JSON.stringify(g.detail)),
+  ]);
+  const byFlow = new Map(rows.map((row) => [row.flow_id, row]));
+  return grants.map((grant): GrantOutcome => {
+    const row = byFlow.get(grant.flowId);
+    if (row === undefined) return { kind: 'dead' };
+    if (row.redeemed) return { kind: 'redeemed' };
+    if (row.id === null || row.version === null) return { kind: 'dead' };
+    return { kind: 'granted', id: row.id, version: row.version };
+  });
+}

@@ -1,0 +1,213 @@
+import type { Database, Statement } from '#server/store/database.ts';
+
+/** A login as the flow that made it wants it written. */
+export interface NewSession {
+  readonly id: string;
+  readonly flowId: string;
+  readonly attempt: string;
+  readonly subject: string;
+  readonly loginBorn: number;
+  /** Seconds since the epoch. */
+  readonly authenticatedAt: number;
+  readonly acr: string;
+  readonly amr: readonly string[];
+  readonly remember: boolean;
+  readonly idpSessionId: string | null;
+  readonly lifetimeSeconds: number;
+  /** Whose remembered grant is read in the same statement. */
+  readonly clientId: string;
+}
+
+/** A login that lives. */
+export interface Session {
+  readonly id: string;
+  readonly subject: string;
+  readonly loginBorn: number;
+  /** Seconds since the epoch. */
+  readonly authenticatedAt: number;
+  readonly acr: string;
+  readonly amr: readonly string[];
+  readonly remember: boolean;
+}
+
+/** What a subject allowed a client before and wants remembered; undefined: ask. */
+export interface RememberedGrant {
+  readonly grantBorn: number;
+  readonly scope: readonly string[];
+  readonly audience: readonly string[];
+}
+
+/** `dead`: the subject was revoked since, or the session ended. `taken`: another login used the flow. */
+export type SessionOutcome =
+  | { readonly kind: 'live'; readonly session: Session; readonly remembered: RememberedGrant | undefined }
+  | { readonly kind: 'dead' | 'taken' | 'unsettled' };
+
+/**
+ * Inserts logins, one per flow, and reads what the subject remembered for the client: the first of
+ * the three statements of a login. Probes cutoff, session by flow, grant by (subject, client).
+ */
+const begin: Statement = {
+  name: 'session_begin',
+  text: `
+with input as (
+  select
+    i.id, i.flow_id, i.attempt, i.subject, i.login_born, i.authenticated_at, i.acr, i.amr,
+    i.remember, i.idp_session_id, i.lifetime_seconds, i.client_id,
+    not exists (
+      select from cutoff k
+      where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born) as alive
+  from unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+    $8::text[], $9::bool[], $10::text[], $11::int[], $12::text[]
+  ) as i (
+    id, flow_id, attempt, subject, login_born, authenticated_at, acr, amr,
+    remember, idp_session_id, lifetime_seconds, client_id
+  )
+), inserted as (
+  insert into session as s (
+    id, flow_id, attempt, subject, login_born, authenticated_at, acr, amr,
+    remember, idp_session_id, expires_at)
+  select i.id, i.flow_id, i.attempt, i.subject, i.login_born, to_timestamp(i.authenticated_at),
+    i.acr, string_to_array(i.amr, ' '), i.remember, i.idp_session_id,
+    now() + make_interval(secs => i.lifetime_seconds)
+  from input i where i.alive
+  order by i.flow_id
+  on conflict (flow_id) do nothing
+  returning s.flow_id
+)
+select i.flow_id, i.alive, n.flow_id is not null as inserted,
+  s.id, s.subject, s.login_born, extract(epoch from s.authenticated_at)::bigint as authenticated_at,
+  s.acr, s.amr, s.remember, s.ended_at is null and s.revoked_at is null as lives,
+  g.grant_born, g.remembered_scope, g.remembered_audience
+from input i
+left join inserted n on n.flow_id = i.flow_id
+left join session s on s.flow_id = i.flow_id
+left join "grant" g on g.subject = i.subject and g.client_id = i.client_id
+  and g.remember and g.revoked_at is null
+  and (g.remember_until is null or g.remember_until > now())
+  and not exists (
+    select from cutoff k where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born)
+  and not exists (
+    select from cutoff k where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born)`,
+};
+
+interface SessionRow {
+  flow_id: string;
+  alive: boolean;
+  inserted: boolean;
+  id: string | null;
+  subject: string;
+  login_born: string;
+  authenticated_at: string;
+  acr: string;
+  amr: string[];
+  remember: boolean;
+  lives: boolean | null;
+  grant_born: string | null;
+  remembered_scope: string[];
+  remembered_audience: string[];
+}
+
+/** Begins a batch of logins of different flows, in one statement. */
+export async function beginSessions(
+  database: Database,
+  sessions: readonly NewSession[],
+): Promise<readonly SessionOutcome[]> {
+  const rows = await database.query<SessionRow>(begin, [
+    sessions.map((s) => s.id),
+    sessions.map((s) => s.flowId),
+    sessions.map((s) => s.attempt),
+    sessions.map((s) => s.subject),
+    sessions.map((s) => s.loginBorn),
+    sessions.map((s) => s.authenticatedAt),
+    sessions.map((s) => s.acr),
+    sessions.map((s) => s.amr.join(' ')),
+    sessions.map((s) => s.remember),
+    sessions.map((s) => s.idpSessionId),
+    sessions.map((s) => s.lifetimeSeconds),
+    sessions.map((s) => s.clientId),
+  ]);
+  const byFlow = new Map(rows.map((row) => [row.flow_id, row]));
+  return sessions.map((session) => judgeBegun(session, byFlow.get(session.flowId)));
+}
+
+function judgeBegun(session: NewSession, row: SessionRow | undefined): SessionOutcome {
+  if (row === undefined) return { kind: 'unsettled' };
+  if (!row.alive) return { kind: 'dead' };
+  const remembered = rememberedGrant(row);
+  if (row.inserted) return { kind: 'live', session, remembered };
+  if (row.id === null) return { kind: 'unsettled' };
+  if (row.lives !== true) return { kind: 'dead' };
+  // A verifier that is replayed gets the identity it had, and a second one for the flow none.
+  if (row.subject !== session.subject) return { kind: 'taken' };
+  return { kind: 'live', session: sessionOf(row, row.id), remembered };
+}
+
+function rememberedGrant(row: SessionRow): RememberedGrant | undefined {
+  if (row.grant_born === null) return undefined;
+  return {
+    grantBorn: Number(row.grant_born),
+    scope: row.remembered_scope,
+    audience: row.remembered_audience,
+  };
+}
+
+function sessionOf(row: Omit<SessionRow, 'flow_id' | 'alive' | 'inserted'>, id: string): Session {
+  return {
+    id,
+    subject: row.subject,
+    loginBorn: Number(row.login_born),
+    authenticatedAt: Number(row.authenticated_at),
+    acr: row.acr,
+    amr: row.amr,
+    remember: row.remember,
+  };
+}
+
+/** Reads one login that lives, and what its subject remembered for a client. Probes as `begin`. */
+const resume: Statement = {
+  name: 'session_resume',
+  text: `
+select s.id, s.subject, s.login_born,
+  extract(epoch from s.authenticated_at)::bigint as authenticated_at,
+  s.acr, s.amr, s.remember, true as lives,
+  g.grant_born, g.remembered_scope, g.remembered_audience
+from session s
+left join "grant" g on g.subject = s.subject and g.client_id = $2
+  and g.remember and g.revoked_at is null
+  and (g.remember_until is null or g.remember_until > now())
+  and not exists (
+    select from cutoff k where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born)
+  and not exists (
+    select from cutoff k where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born)
+where s.id = $1 and s.ended_at is null and s.revoked_at is null and s.expires_at > now()
+  and not exists (
+    select from cutoff k where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born)`,
+};
+
+/** The login with this id if it lives; `remember_for` is enforced here, not by the cookie's age. */
+export async function resumeSession(
+  database: Database,
+  sessionId: string,
+  clientId: string,
+): Promise<SessionOutcome> {
+  const [row] = await database.query<SessionRow>(resume, [sessionId, clientId]);
+  if (row === undefined || row.id === null) return { kind: 'dead' };
+  return { kind: 'live', session: sessionOf(row, row.id), remembered: rememberedGrant(row) };
+}
+
+const extend: Statement = {
+  name: 'session_extend',
+  text: `
+update session set expires_at = now() + make_interval(secs => $2)
+where id = $1 and ended_at is null and revoked_at is null`,
+};
+
+/** Makes a remembered login last `lifetimeSeconds` from now (`extend_session_lifespan`). */
+export async function extendSession(
+  database: Database,
+  sessionId: string,
+  lifetimeSeconds: number,
+): Promise<void> {
+  await database.query(extend, [sessionId, lifetimeSeconds]);
+}
