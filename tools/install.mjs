@@ -15,7 +15,7 @@ export function install() {
   const missing = whatIsMissing();
   if (missing === undefined) return;
   console.log(`Installing packages (npm ci): ${missing}.`);
-  const options = ['--include=dev', '--no-audit', '--no-fund'];
+  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   if (npm(['ci', ...options]).status !== 0) {
     // npm ci also refuses a lock file without packages that only other platforms need.
     console.log(
