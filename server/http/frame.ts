@@ -16,6 +16,8 @@ export interface FrameOptions {
   readonly metrics: Metrics;
   /** True: refusals carry Hydra's `status_code`. */
   readonly admin: boolean;
+  /** The path to route by; absent: the URL's. */
+  readonly getPath?: (request: Request) => string;
 }
 
 /** What the Node adapter hands over beside the request; absent where a test calls the app itself. */
@@ -43,7 +45,7 @@ export function createFrame(options: FrameOptions): Hono<Env> {
   const { config, log, metrics, admin } = options;
   const addressOf = addressReader(config.trustedProxies);
   const fixed = securityHeaders(config);
-  const app = new Hono<Env>();
+  const app = new Hono<Env>(options.getPath === undefined ? {} : { getPath: options.getPath });
   let inFlight = 0;
   metrics.gauge('requests_in_flight', () => inFlight);
 

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { type Refusal, refusals, refuse } from '#core/refusal.ts';
 import { type Env, refusalAnswer } from '#server/http/answer.ts';
+import type { Socketed } from '#server/http/frame.ts';
 import type { Node } from '#server/node.ts';
 import { type AdminRole, findCredential } from '#server/store/credential.ts';
 import type { Mortal } from '#server/store/feed.ts';
@@ -16,11 +17,18 @@ const credentialCharsMax = 512;
 /** Decides who may use an admin door; one per admin app. */
 export interface AdminGate {
   /** Lets the request pass (undefined), or says why not: 401 without a credential, 403 by role. */
-  authorize(request: Request, ...roles: readonly AdminRole[]): AdminVerdict | Promise<AdminVerdict>;
+  authorize(caller: AdminCaller, roles: readonly AdminRole[]): AdminVerdict | Promise<AdminVerdict>;
   /** The same as middleware, with Hydra's error shape. Role `all` opens every door. */
   guard(...roles: readonly AdminRole[]): MiddlewareHandler<Env>;
 }
 export type AdminVerdict = Refusal | undefined;
+
+/** Where a request may carry an admin credential. */
+export interface AdminCaller {
+  readonly authorization: string | null | undefined;
+  /** The absolute URL as it was sent; looked at only without an Authorization header. */
+  readonly url: string;
+}
 
 interface Remembered {
   readonly role: AdminRole;
@@ -72,10 +80,10 @@ export function createAdminGate(node: Node): AdminGate {
     return refuse('admin_forbidden', `The role ${role} does not open this door: ${needed(roles)}.`);
   }
 
-  function authorize(request: Request, ...roles: readonly AdminRole[]) {
+  function authorize(caller: AdminCaller, roles: readonly AdminRole[]) {
     if (insecureAdminNoAuth) return undefined;
-    const fromHeader = headerCredential(request.headers.get('authorization'));
-    const credential = fromHeader ?? pathCredential(request.url);
+    const fromHeader = headerCredential(caller.authorization ?? null);
+    const credential = fromHeader ?? pathCredential(caller.url);
     if (credential === undefined || credential.length > credentialCharsMax) {
       return refuse('admin_unauthorized');
     }
@@ -92,7 +100,13 @@ export function createAdminGate(node: Node): AdminGate {
     authorize,
     guard: (...roles) => {
       return async (c, next) => {
-        const verdict = authorize(c.req.raw, ...roles);
+        // Node's own headers: to ask the Request would first build them all.
+        const { incoming }: Socketed = c.env ?? {};
+        const authorization = incoming
+          ? incoming.headers.authorization
+          : c.req.header('authorization');
+        const url = authorization === undefined ? c.req.url : '';
+        const verdict = authorize({ authorization, url }, roles);
         const refusal = verdict instanceof Promise ? await verdict : verdict;
         if (refusal === undefined) return next();
         node.metrics.event('admin_denied');
