@@ -1,4 +1,5 @@
 import type { Client } from '#core/client.ts';
+import { argon2id } from '#server/argon2.ts';
 import type { ClientCache } from '#server/node.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
 import { type ClientWithSecrets, getClient } from '#server/store/client.ts';
@@ -73,7 +74,7 @@ export function createClientCache(options: ClientCacheOptions): ClientCache {
       return present.get(clientId)?.client ?? (await withSecrets(clientId))?.client;
     },
     withSecrets,
-    secrets: createSecretVerifier(),
+    secrets: createSecretVerifier(argon2id),
     invalidate(clientId) {
       present.delete(clientId);
       absent.delete(clientId);

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { argon2id } from '#server/argon2.ts';
 import type { Keyring } from './keyring.ts';
 import {
   adminSecretHash,
@@ -56,9 +57,9 @@ test.each<[unknown, string | undefined]>([
 
 describe('a random secret', () => {
   test('is hashed fast under the pepper in force, bound to its client', async () => {
-    const verifier = createSecretVerifier();
+    const verifier = createSecretVerifier(argon2id);
     const secret = newClientSecret();
-    const hash = await hashSecret(ring, 'app', secret);
+    const hash = await hashSecret(ring, 'app', secret, argon2id);
     expect(hash).toMatchObject({ scheme: 'hmac', pepperKid: 'new' });
     expect(hash.hash).toHaveLength(32);
     expect(verifier.verify(ring, 'app', [hash], secret)).toBe('right');
@@ -72,18 +73,18 @@ describe('a random secret', () => {
   test('of an older pepper, or rotated, is still right', async () => {
     const secrets = [newClientSecret(), newClientSecret()] as const;
     const hashes = [
-      await hashSecret(ring, 'app', secrets[0]),
-      await hashSecret(ringOf('old'), 'app', secrets[1]),
+      await hashSecret(ring, 'app', secrets[0], argon2id),
+      await hashSecret(ringOf('old'), 'app', secrets[1], argon2id),
     ];
-    const verifier = createSecretVerifier();
+    const verifier = createSecretVerifier(argon2id);
     for (const secret of secrets) {
       expect(verifier.verify(ring, 'app', hashes, secret)).toBe('right');
     }
   });
 
   test('security 32: a blank or endless one is wrong, whatever is stored', async () => {
-    const verifier = createSecretVerifier();
-    const blank: SecretHash = await hashSecret(ring, 'app', '');
+    const verifier = createSecretVerifier(argon2id);
+    const blank: SecretHash = await hashSecret(ring, 'app', '', argon2id);
     expect(await verifier.verify(ring, 'app', [blank], '')).toBe('wrong');
     expect(verifier.verify(ring, 'app', [], 'x'.repeat(clientSecretCharsMax + 1))).toBe('wrong');
   });
@@ -91,8 +92,8 @@ describe('a random secret', () => {
 
 describe('a short chosen secret', () => {
   test('is hashed slowly, and remembered once it was right', async () => {
-    const verifier = createSecretVerifier();
-    const hash = await hashSecret(ring, 'app', 'correct horse');
+    const verifier = createSecretVerifier(argon2id);
+    const hash = await hashSecret(ring, 'app', 'correct horse', argon2id);
     expect(hash.hash.toString()).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     expect(hash.scheme).toBe('argon2id');
     expect(await verifier.verify(ring, 'app', [hash], 'wrong horse')).toBe('wrong');
@@ -104,24 +105,24 @@ describe('a short chosen secret', () => {
   });
 
   test('of a hash that is gone is forgotten with it', async () => {
-    const verifier = createSecretVerifier();
-    const first = await hashSecret(ring, 'app', 'correct horse');
+    const verifier = createSecretVerifier(argon2id);
+    const first = await hashSecret(ring, 'app', 'correct horse', argon2id);
     expect(await verifier.verify(ring, 'app', [first], 'correct horse')).toBe('right');
-    const second = await hashSecret(ring, 'app', 'other horse');
+    const second = await hashSecret(ring, 'app', 'other horse', argon2id);
     expect(await verifier.verify(ring, 'app', [second], 'correct horse')).toBe('wrong');
   });
 
   test('security 34: slow checks are bounded in number, above that nothing is decided', async () => {
-    const verifier = createSecretVerifier();
-    const hash = await hashSecret(ring, 'app', 'correct horse');
+    const verifier = createSecretVerifier(argon2id);
+    const hash = await hashSecret(ring, 'app', 'correct horse', argon2id);
     const verdicts = await floodOf(verifier, hash);
     expect(verdicts.filter((verdict) => verdict === 'right')).toEqual([]);
     expect(verdicts.filter((verdict) => verdict === 'busy')).toHaveLength(5);
   });
 
   test('the same check runs once, however many ask for it', async () => {
-    const verifier = createSecretVerifier();
-    const hash = await hashSecret(ring, 'app', 'correct horse');
+    const verifier = createSecretVerifier(argon2id);
+    const hash = await hashSecret(ring, 'app', 'correct horse', argon2id);
     const verdicts = await Promise.all(
       Array.from({ length: 200 }, () => verifier.verify(ring, 'app', [hash], 'correct horse')),
     );

@@ -1,5 +1,4 @@
 import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { hash as argon2, verify as argon2Verify } from '@node-rs/argon2';
 import type { Keyring } from './keyring.ts';
 
 export type SecretScheme = 'hmac' | 'argon2id';
@@ -11,6 +10,13 @@ export interface SecretHash {
   readonly pepperKid: string | undefined;
   /** 32 bytes for `hmac`; the encoded argon2id text for `argon2id`. */
   readonly hash: Buffer;
+}
+
+/** A slow hash for secrets that people chose; the server brings argon2id (server/argon2.ts). */
+export interface SlowHash {
+  /** The encoded hash with its salt and parameters, as bytes. */
+  hash(secret: string): Promise<Buffer>;
+  verify(encoded: Buffer, secret: string): Promise<boolean>;
 }
 
 /** What a check found. `busy`: too many slow checks are under way, nothing was decided. */
@@ -40,13 +46,6 @@ export const slowChecksWaitingMax = 32;
 /** Slow checks whose success is remembered. */
 const rememberedMax = 10_000;
 
-// argon2id is the library's own default; its enum cannot be named under type stripping.
-const argon2Options = {
-  memoryCost: 19 * 1024,
-  timeCost: 2,
-  parallelism: 1,
-} as const;
-
 /** A new client secret: `gh_cs_` and 256 random bits. */
 export function newClientSecret(): string {
   return `gh_cs_${randomBytes(32).toString('base64url')}`;
@@ -75,16 +74,16 @@ export function secretFault(secret: unknown): string | undefined {
 
 /**
  * Hashes a client secret for storage: HMAC-SHA-256 under the pepper in force for random ones, bound
- * to the client so that rows cannot be swapped; argon2id (19 MiB, t=2) for shorter ones.
+ * to the client so that rows cannot be swapped; the slow hash for shorter ones.
  */
 export async function hashSecret(
   ring: Keyring,
   clientId: string,
   secret: string,
+  slowHash: SlowHash,
 ): Promise<SecretHash> {
   if (secret.length < randomSecretCharsMin) {
-    const encoded = await argon2(secret, argon2Options);
-    return { scheme: 'argon2id', pepperKid: undefined, hash: Buffer.from(encoded) };
+    return { scheme: 'argon2id', pepperKid: undefined, hash: await slowHash.hash(secret) };
   }
   const mac = ring.pepper(ring.pepperKid, secretBytes(clientId, secret));
   if (mac === undefined) throw new Error('the pepper in force is not in the keyring');
@@ -97,7 +96,7 @@ export async function hashSecret(
  * forgotten with its row. The same check is never run twice at a time. No hashes at all (an
  * unknown client) costs what one fast hash costs.
  */
-export function createSecretVerifier(): SecretVerifier {
+export function createSecretVerifier(slowHash: SlowHash): SecretVerifier {
   const memoryKey = randomBytes(32);
   const remembered = new Set<string>();
   const underWay = new Map<string, Promise<SecretVerdict>>();
@@ -111,10 +110,10 @@ export function createSecretVerifier(): SecretVerifier {
     remembered.add(key);
   }
 
-  function checkSlowly(key: string, encoded: string, secret: string): Promise<SecretVerdict> {
+  function checkSlowly(key: string, encoded: Buffer, secret: string): Promise<SecretVerdict> {
     const running = underWay.get(key);
     if (running !== undefined) return running;
-    const check = slow(() => argon2Verify(encoded, secret)).then((verdict) => {
+    const check = slow(() => slowHash.verify(encoded, secret)).then((verdict) => {
       if (verdict === 'right') remember(key);
       return verdict;
     });
@@ -136,7 +135,7 @@ export function createSecretVerifier(): SecretVerifier {
         .update(one.hash)
         .digest('base64');
       if (remembered.has(key)) return 'right';
-      const verdict = await checkSlowly(key, one.hash.toString(), secret);
+      const verdict = await checkSlowly(key, one.hash, secret);
       if (verdict === 'right') return 'right';
       busy ||= verdict === 'busy';
     }

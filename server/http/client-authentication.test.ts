@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseClientMetadata } from '#core/client-metadata.ts';
 import { isRefusal, refusals, refuse } from '#core/refusal.ts';
+import { argon2id } from '#server/argon2.ts';
 import { authenticateClient, clientRefusalAnswer } from '#server/http/client-authentication.ts';
 import { deleteClient, insertClient } from '#server/store/client.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';
@@ -19,7 +20,7 @@ async function create(
   const parsed = parseClientMetadata({ token_endpoint_auth_method: method, ...fields }, clientId);
   if (isRefusal(parsed)) throw new Error(parsed.hint);
   const { node } = opened;
-  const hash = await hashSecret(node.keys.current(), clientId, secret);
+  const hash = await hashSecret(node.keys.current(), clientId, secret, argon2id);
   await insertClient(node.database, parsed.metadata, method === 'none' ? undefined : hash);
   return { clientId, secret };
 }

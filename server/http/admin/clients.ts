@@ -11,6 +11,7 @@ import {
 } from '#core/client-metadata.ts';
 import { applyPatch, patchedMembers } from '#core/json-patch.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { argon2id } from '#server/argon2.ts';
 import { adminRefusalAnswer } from '#server/http/admin/authentication.ts';
 import { pageLinks, pageOf } from '#server/http/admin/page.ts';
 import { type Ctx, type Env, json, noStore } from '#server/http/answer.ts';
@@ -27,7 +28,7 @@ import {
   type SecretChange,
   updateClient,
 } from '#server/store/client.ts';
-import { hashSecret, newClientSecret, secretFault } from '#tokens/secret.ts';
+import { hashSecret, newClientSecret, type SecretHash, secretFault } from '#tokens/secret.ts';
 
 /** Tries of a change that others keep overtaking, before it answers 409. */
 const triesMax = 8;
@@ -87,8 +88,7 @@ async function create(node: Node, c: Ctx): Promise<Response | Refusal> {
   if (isRefusal(secret)) return secret;
   const isPublic = parsed.client.authMethod === 'none';
   const shown = isPublic ? undefined : (secret ?? newClientSecret());
-  const hash =
-    shown === undefined ? undefined : await hashSecret(node.keys.current(), clientId, shown);
+  const hash = shown === undefined ? undefined : await hashed(node, clientId, shown);
   const client = await insertClient(node.database, parsed.metadata, hash);
   if (client === undefined) {
     return refuse('conflict', `A client with the client_id ${clientId} exists already.`);
@@ -158,7 +158,7 @@ async function setLifespans(node: Node, c: Ctx): Promise<Response | Refusal> {
 
 async function rotate(node: Node, c: Ctx): Promise<Response | Refusal> {
   const secret = newClientSecret();
-  const hash = await hashSecret(node.keys.current(), idOf(c), secret);
+  const hash = await hashed(node, idOf(c), secret);
   return overtaking(node, c, 'client_secret_rotated', async (found) => {
     if (found.client.authMethod === 'none') {
       return refuse('invalid_metadata', 'a public client has no secret to rotate');
@@ -214,7 +214,7 @@ async function secretChangeOf(
   if (client.authMethod === 'none') return { secretChange: { secrets: 'drop' }, shown: undefined };
   const shown = secret ?? (found.secrets.length === 0 ? newClientSecret() : undefined);
   if (shown === undefined) return { secretChange: { secrets: 'keep' }, shown };
-  const hash = await hashSecret(node.keys.current(), client.clientId, shown);
+  const hash = await hashed(node, client.clientId, shown);
   return { secretChange: { secrets: 'replace', secret: hash }, shown };
 }
 
@@ -243,6 +243,10 @@ async function overtaking(
     return json(200, documentOf(result.client, result.secret));
   }
   return refuse('conflict', 'The client is being changed by others; try again.');
+}
+
+function hashed(node: Node, clientId: string, secret: string): Promise<SecretHash> {
+  return hashSecret(node.keys.current(), clientId, secret, argon2id);
 }
 
 function givenSecret(document: ClientMetadata, client: Client): string | undefined | Refusal {
