@@ -64,6 +64,7 @@ const allowed: readonly (readonly [string, string])[] = [
   ['core/pkce.test.ts', "test.skipIf(browser === undefined)('x', () => {})"],
   ['server/http/token.ts', 'export class TokenError extends Error {'],
   ['server/http/token.ts', "const table = new Map([['a', 1]]);"],
+  ['server/http/token.ts', 'const none: ReadonlySet<string> = new Set();'],
   ['server/http/token.ts', 'function f() {\n  let n = 0;\n  return new Map();\n}'],
   ['server/http/token.ts', "if (secret === undefined || typeof secret !== 'string') return;"],
   ['docs/x.md', 'see [there](y.md#part), [home](https://example.com) and `[no](link)`'],

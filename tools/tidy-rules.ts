@@ -135,7 +135,7 @@ const lineRules: readonly LineRule[] = [
   },
   {
     pattern:
-      /^(export\s+)?(let|var)\s|^(export\s+)?const\s[^=]+=\s*new (Weak)?(Map|Set)\b[^(]*\(\)/,
+      /^(export\s+)?(let|var)\s|^(export\s+)?const\s+\w+\b(?!: Readonly)[^=]*=\s*new (Weak)?(Map|Set)\b[^(]*\(\)/,
     sentence: 'no mutable state at module level: make it where it is owned, and pass it down',
     holds: isProduct,
   },

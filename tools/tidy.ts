@@ -5,7 +5,16 @@ import { join } from 'node:path';
 import { root } from './install.mjs';
 import { findings } from './tidy-rules.ts';
 
-const tracked = ['ls-files', '--cached', '--others', '--exclude-standard', '-z'];
+// A clone that another user owns is read all the same.
+const tracked = [
+  '-c',
+  'safe.directory=*',
+  'ls-files',
+  '--cached',
+  '--others',
+  '--exclude-standard',
+  '-z',
+];
 const paths = execFileSync('git', tracked, { cwd: root, encoding: 'utf8' }).split('\0');
 const files = paths
   .filter((path) => path !== '' && existsSync(join(root, path)) && !path.includes('/generated/'))
