@@ -1,4 +1,5 @@
 import type { Refusal } from '#core/refusal.ts';
+import type { Ctx } from '#server/http/answer.ts';
 import type { Node } from '#server/node.ts';
 import type { RateLimits } from '#server/operation/rate-limits.ts';
 import type { Writes } from '#server/writes.ts';
@@ -6,8 +7,9 @@ import type { Writes } from '#server/writes.ts';
 /** A node with what only the protocol's endpoints need; wired once by the entry. */
 export interface Engine extends Node {
   readonly writes: Writes;
-  readonly rateLimits: RateLimits;
+  /** undefined: switched off. */
+  readonly rateLimits: RateLimits | undefined;
   readonly pairwiseSalt: string;
   /** Shows a refusal to a person where no redirect is verified. The engine knows no pages. */
-  readonly errorPage: (refusal: Refusal, requestId: string) => Response;
+  readonly errorPage: (c: Ctx, refusal: Refusal) => Response | Promise<Response>;
 }

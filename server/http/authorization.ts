@@ -34,7 +34,7 @@ export interface Visit {
   readonly engine: Engine;
   readonly ring: Keyring;
   readonly cookies: ReadonlyMap<string, string>;
-  readonly requestId: string;
+  readonly c: Ctx;
 }
 
 /** What is asked, by whom, and where the answer may go. */
@@ -54,14 +54,13 @@ export function authorizationRoutes(engine: Engine): Hono<Env> {
 
 async function authorize(engine: Engine, c: Ctx): Promise<Response> {
   await engine.feed.fresh();
-  const requestId = c.get('requestId');
   const posted = c.req.method === 'POST';
   const parameters = posted
     ? await readForm(c, formBytesMax, repeatable)
     : parseForm(queryOf(c.req.url), repeatable);
-  if (isRefusal(parameters)) return engine.errorPage(parameters, requestId);
+  if (isRefusal(parameters)) return engine.errorPage(c, parameters);
   const cookies = readCookies(c.req.header('cookie'));
-  const visit = { engine, ring: engine.keys.current(), cookies, requestId };
+  const visit = { engine, ring: engine.keys.current(), cookies, c };
   const loginVerifier = parameters.get('login_verifier');
   if (loginVerifier !== undefined) return afterLogin(visit, loginVerifier);
   const consentVerifier = parameters.get('consent_verifier');
@@ -106,14 +105,14 @@ async function afterLogin(visit: Visit, verifier: string): Promise<Response> {
   const { flow, asked } = returned;
   const { client, redirect, request } = asked;
   const login = flow.login;
-  if (login === undefined) return engine.errorPage(refuse('flow_invalid'), visit.requestId);
+  if (login === undefined) return engine.errorPage(visit.c, refuse('flow_invalid'));
   const subject = wireSubject(engine, client, login.session.subject, flow.forcedSubject);
   const unsuited = judgeLogin(request, { ...login.session, subject }, asked.hintSubject);
   if (unsuited !== undefined) return refuseToClient(engine, redirect, unsuited);
 
   const outcome = await takeLogin(engine, flow, login, client);
   if (outcome.kind === 'dead') return refuseToClient(engine, redirect, refuse('login_required'));
-  if (outcome.kind !== 'live') return engine.errorPage(refuse('flow_used'), visit.requestId);
+  if (outcome.kind !== 'live') return engine.errorPage(visit.c, refuse('flow_used'));
 
   const { session, remembered } = outcome;
   const decision = decideConsent(request, client, redirect.uri, remembered);
@@ -141,7 +140,7 @@ async function afterConsent(visit: Visit, verifier: string): Promise<Response> {
   if (returned instanceof Response) return returned;
   const { flow, asked } = returned;
   if (flow.session === undefined || flow.consent === undefined) {
-    return engine.errorPage(refuse('flow_invalid'), visit.requestId);
+    return engine.errorPage(visit.c, refuse('flow_invalid'));
   }
   return issueCode(visit, flow, asked, flow.session, flow.consent);
 }
@@ -152,12 +151,12 @@ async function readReturn(
   purpose: 'login_verifier' | 'consent_verifier',
   verifier: string,
 ): Promise<{ readonly flow: Flow; readonly asked: Asked } | Response> {
-  const { engine, ring, cookies, requestId } = visit;
+  const { engine, ring, cookies, c } = visit;
   const flow = await openFlow(engine, ring, purpose, verifier);
-  if (isRefusal(flow)) return engine.errorPage(flow, requestId);
-  if (!ownsFlow(engine, flow, cookies)) return engine.errorPage(refuse('flow_csrf'), requestId);
+  if (isRefusal(flow)) return engine.errorPage(c, flow);
+  if (!ownsFlow(engine, flow, cookies)) return engine.errorPage(c, refuse('flow_csrf'));
   const parameters = parseForm(flow.query, repeatable);
-  if (isRefusal(parameters)) return engine.errorPage(parameters, requestId);
+  if (isRefusal(parameters)) return engine.errorPage(c, parameters);
   const asked = await readAsked(visit, parameters);
   if (asked instanceof Response) return asked;
   if (flow.rejection !== undefined) return rejectToClient(engine, asked.redirect, flow.rejection);
@@ -166,14 +165,14 @@ async function readReturn(
 
 /** Client, redirect, request, hint; whatever is wrong is answered where it may be answered. */
 async function readAsked(visit: Visit, parameters: Parameters): Promise<Asked | Response> {
-  const { engine, ring, requestId } = visit;
+  const { engine, ring, c } = visit;
   const clientId = parameters.get('client_id');
   const client = clientId === undefined ? undefined : await engine.clients.get(clientId);
   if (client === undefined || client.disabled) {
-    return engine.errorPage(clientFault(clientId, client), requestId);
+    return engine.errorPage(c, clientFault(clientId, client));
   }
   const redirect = verifyRedirect(client, parameters);
-  if (isRefusal(redirect)) return engine.errorPage(redirect, requestId);
+  if (isRefusal(redirect)) return engine.errorPage(c, redirect);
   const request = parseAuthorizationRequest(client, parameters);
   if (isRefusal(request)) return refuseToClient(engine, redirect, request);
   const hint = verifyIdTokenHint(engine, ring, request.idTokenHint);

@@ -34,7 +34,7 @@ export async function issueCode(
     skipped: flow.rememberedBorn !== undefined,
     detail: consentDetail(flow, session, consent),
   });
-  if (grant.kind === 'redeemed') return engine.errorPage(refuse('flow_used'), visit.requestId);
+  if (grant.kind === 'redeemed') return engine.errorPage(visit.c, refuse('flow_used'));
   if (grant.kind !== 'granted') {
     const refusal = refuse('access_denied', 'Consent or login was withdrawn meanwhile.');
     return refuseToClient(engine, redirect, refusal);

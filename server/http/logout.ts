@@ -27,8 +27,7 @@ export function logoutRoutes(engine: Engine): Hono<Env> {
 
 async function logout(engine: Engine, c: Ctx, form: Parameters | Refusal): Promise<Response> {
   await engine.feed.fresh();
-  const requestId = c.get('requestId');
-  if (isRefusal(form)) return engine.errorPage(form, requestId);
+  if (isRefusal(form)) return engine.errorPage(c, form);
   const ring = engine.keys.current();
   const cookies = readCookies(c.req.header('cookie'));
   const cookieSession = sessionIdOf(engine, ring, cookies);
@@ -37,7 +36,7 @@ async function logout(engine: Engine, c: Ctx, form: Parameters | Refusal): Promi
     verifier === undefined
       ? await begin(engine, ring, form, cookieSession, queryOf(c.req.url))
       : await finish(engine, ring, verifier, cookieSession);
-  return isRefusal(answer) ? engine.errorPage(answer, requestId) : answer;
+  return isRefusal(answer) ? engine.errorPage(c, answer) : answer;
 }
 
 /** Who is to be signed out, and where to go afterwards; then the logout app asks the person. */

@@ -2,6 +2,7 @@ import type { Client } from '#core/client.ts';
 import { isClientId } from '#core/client-field.ts';
 import { type ClientMetadata, clientOf, longestAccessTokenSeconds } from '#core/client-metadata.ts';
 import { newId } from '#server/identifiers.ts';
+import { raiseAccessSeconds } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 import type { SecretHash, SecretScheme } from '#tokens/secret.ts';
 
@@ -37,23 +38,16 @@ const times = `${rfc3339('c.created_at')} as created_at, ${rfc3339('c.updated_at
 const locked = `locked as materialized (
   select pg_advisory_xact_lock(4744001) is not null as held
 )`;
-// A client may raise the longest access-token lifetime: facts are kept as long from here on.
-const told = (kind: 'client' | 'client_changed', changed: string, longest: string) => `
+const told = (kind: 'client' | 'client_changed', changed: string) => `
 numbered as materialized (
   select nextval('fact_seq') as seq, h.client_id
   from locked l, ${changed} h
   where l.held
-), raised as (
-  update control o set access_seconds_max = ${longest}
-  from ${changed} h
-  where o.access_seconds_max < ${longest}
 ), told as (
   insert into fact (seq, kind, target, expires_at)
   select n.seq, '${kind}', n.client_id,
-    greatest(
-      now() + make_interval(secs => greatest(o.access_seconds_max, ${longest})),
-      o.access_expiry_high_water
-    ) + interval '10 minutes'
+    greatest(now() + make_interval(secs => o.access_seconds_max), o.access_expiry_high_water)
+      + interval '10 minutes'
   from numbered n, control o
 )`;
 
@@ -67,8 +61,8 @@ with ${locked}, made as (
   returning c.client_id, c.metadata, ${times}
 ), secret as (
   insert into client_secret (id, client_id, scheme, pepper_kid, hash)
-  select $7::uuid, m.client_id, $8::text, $9::text, $10::bytea from made m where $7::uuid is not null
-), ${told('client_changed', 'made', '$6::int')}
+  select $6::uuid, m.client_id, $7::text, $8::text, $9::bytea from made m where $6::uuid is not null
+), ${told('client_changed', 'made')}
 select m.metadata, m.created_at, m.updated_at from made m`,
 };
 
@@ -81,6 +75,7 @@ export async function insertClient(
   metadata: ClientMetadata,
   secret: SecretHash | undefined,
 ): Promise<Client | undefined> {
+  await allowAccessTokens(database, metadata);
   const values = [...clientValues(metadata), ...secretValues(secret)];
   const [row] = await database.query<ClientRow>(insert, values);
   return row && clientOfRow(row);
@@ -126,15 +121,15 @@ with ${locked}, changed as (
   update client c set metadata = $2::jsonb, client_name = $3, owner = $4, disabled = $5,
     updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
   from locked l
-  where l.held and c.client_id = $1 and c.updated_at = $11::timestamptz
+  where l.held and c.client_id = $1 and c.updated_at = $10::timestamptz
   returning c.client_id, c.metadata, ${times}
 ), dropped as (
   delete from client_secret s using changed h
-  where s.client_id = h.client_id and $12::boolean
+  where s.client_id = h.client_id and $11::boolean
 ), secret as (
   insert into client_secret (id, client_id, scheme, pepper_kid, hash)
-  select $7::uuid, h.client_id, $8::text, $9::text, $10::bytea from changed h where $7::uuid is not null
-), ${told('client_changed', 'changed', '$6::int')}
+  select $6::uuid, h.client_id, $7::text, $8::text, $9::bytea from changed h where $6::uuid is not null
+), ${told('client_changed', 'changed')}
 select h.metadata, h.created_at, h.updated_at from changed h`,
 };
 
@@ -154,6 +149,7 @@ export async function updateClient(
   change: SecretChange,
 ): Promise<Client | undefined> {
   const secret = change.secrets === 'replace' ? change.secret : undefined;
+  await allowAccessTokens(database, metadata);
   const [row] = await database.query<ClientRow>(update, [
     ...clientValues(metadata),
     ...secretValues(secret),
@@ -188,7 +184,7 @@ with ${locked}, ${touched}, ${ranked}, dropped as (
 ), secret as (
   insert into client_secret (id, client_id, scheme, pepper_kid, hash)
   select $3::uuid, h.client_id, $4::text, $5::text, $6::bytea from touched h
-), ${told('client_changed', 'touched', '0')}
+), ${told('client_changed', 'touched')}
 select h.metadata, h.created_at, h.updated_at from touched h`,
 };
 
@@ -213,7 +209,7 @@ const dropRotated: Statement = {
 with ${locked}, ${touched}, ${ranked}, dropped as (
   delete from client_secret s using ranked r, touched h
   where s.id = r.id and r.rank > 1
-), ${told('client_changed', 'touched', '0')}
+), ${told('client_changed', 'touched')}
 select h.metadata, h.created_at, h.updated_at from touched h`,
 };
 
@@ -234,7 +230,7 @@ with ${locked}, gone as (
   delete from client c using locked l
   where l.held and c.client_id = $1
   returning c.client_id
-), ${told('client', 'gone', '0')}, cut as (
+), ${told('client', 'gone')}, cut as (
   insert into cutoff as k (kind, target, seq)
   select 'client', n.client_id, n.seq from numbered n
   on conflict (kind, target) do update set seq = excluded.seq, created_at = now()
@@ -279,23 +275,26 @@ export async function listClients(
   return (await database.query<ClientRow>(list, values)).map(clientOfRow);
 }
 
+/**
+ * Where a client brings a longer access-token lifetime, facts are kept as long from before it takes
+ * effect. In a statement of its own: one that writes facts meanwhile, and waits for our lock, would
+ * still see the shorter lifetime of its snapshot.
+ */
+async function allowAccessTokens(database: Database, metadata: ClientMetadata): Promise<void> {
+  const seconds = longestAccessTokenSeconds(clientOf(metadata));
+  if (seconds > 0) await raiseAccessSeconds(database, seconds);
+}
+
 function clientOfRow(row: ClientRow): Client {
   return clientOf({ ...row.metadata, created_at: row.created_at, updated_at: row.updated_at });
 }
 
-/** $1 to $6 of the statements that store a document. Its times live in columns of their own. */
+/** $1 to $5 of the statements that store a document. Its times live in columns of their own. */
 function clientValues(metadata: ClientMetadata): readonly unknown[] {
   const { created_at: _created, updated_at: _updated, ...stored } = metadata;
   const client = clientOf(stored);
   const owner = typeof stored.owner === 'string' ? stored.owner : '';
-  return [
-    client.clientId,
-    JSON.stringify(stored),
-    client.name,
-    owner,
-    client.disabled,
-    longestAccessTokenSeconds(client),
-  ];
+  return [client.clientId, JSON.stringify(stored), client.name, owner, client.disabled];
 }
 
 function secretValues(secret: SecretHash | undefined): readonly unknown[] {

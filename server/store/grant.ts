@@ -108,7 +108,7 @@ with input as (
       -- a skipped consent shows what the person last saw
       case when excluded.skipped and not d.dead then g.detail else excluded.detail end,
       case when d.dead then now() else g.created_at end,
-      now(), null
+      now(), null::timestamptz
     from (
       select g.revoked_at is not null
         or exists (

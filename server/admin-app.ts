@@ -1,0 +1,49 @@
+import type { Hono } from 'hono';
+import type { Engine } from '#server/engine.ts';
+import { type AdminGate, adminPath } from '#server/http/admin/authentication.ts';
+import { clientRoutes } from '#server/http/admin/clients.ts';
+import { credentialRoutes } from '#server/http/admin/credentials.ts';
+import { keyRoutes } from '#server/http/admin/keys.ts';
+import { revocationAdminRoutes } from '#server/http/admin/revocations.ts';
+import type { Env } from '#server/http/answer.ts';
+import { createFrame } from '#server/http/frame.ts';
+import { consentHandshakeRoutes } from '#server/http/handshake/consent.ts';
+import { loginHandshakeRoutes } from '#server/http/handshake/login.ts';
+import { logoutHandshakeRoutes } from '#server/http/handshake/logout.ts';
+import { sessionRoutes } from '#server/http/handshake/sessions.ts';
+import { addHealth } from '#server/http/health.ts';
+import { adminIntrospectionRoutes } from '#server/http/introspection.ts';
+import { metricsRoutes } from '#server/http/metrics.ts';
+import { readinessOf } from '#server/readiness.ts';
+import { version } from '#server/version.ts';
+
+/** The admin listener: Hydra's doors and our own, each behind the roles that open it. */
+export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
+  const { config, log, metrics } = engine;
+  const app = createFrame({ config, log, metrics, admin: true, getPath: adminPath });
+  addHealth(app, version, readinessOf(engine));
+
+  app.use('/admin/oauth2/auth/*', gate.guard('handshake'));
+  app.use('/admin/oauth2/introspect', gate.guard('handshake', 'clients'));
+  app.use('/admin/oauth2/tokens', gate.guard('clients'));
+  app.use('/admin/clients', gate.guard('clients'));
+  app.use('/admin/clients/*', gate.guard('clients'));
+  app.use('/admin/keys/*', gate.guard('keys'));
+  app.use('/admin/revocations', gate.guard('handshake', 'clients'));
+  app.use('/admin/credentials', gate.guard('all'));
+  app.use('/admin/credentials/*', gate.guard('all'));
+  app.use('/metrics', gate.guard('metrics'));
+  app.use('/admin/metrics/*', gate.guard('metrics'));
+
+  app.route('/', loginHandshakeRoutes(engine));
+  app.route('/', consentHandshakeRoutes(engine));
+  app.route('/', logoutHandshakeRoutes(engine));
+  app.route('/', sessionRoutes(engine));
+  app.route('/', adminIntrospectionRoutes(engine));
+  app.route('/', clientRoutes(engine));
+  app.route('/', keyRoutes(engine));
+  app.route('/', revocationAdminRoutes(engine));
+  app.route('/', credentialRoutes(engine));
+  app.route('/', metricsRoutes(metrics));
+  return app;
+}

@@ -1,0 +1,137 @@
+import { readFileSync } from 'node:fs';
+import type { Hono } from 'hono';
+import { type Refusal, refusals } from '#core/refusal.ts';
+import { createClientCache } from '#server/clients.ts';
+import type { Config } from '#server/config/config.ts';
+import type { Engine } from '#server/engine.ts';
+import { openFeed } from '#server/feed.ts';
+import { createAdminGate } from '#server/http/admin/authentication.ts';
+import type { Ctx, Env } from '#server/http/answer.ts';
+import { redirectTo } from '#server/http/authorization-answer.ts';
+import { type Listener, listen } from '#server/http/listen.ts';
+import { answerProblem } from '#server/identity/error.ts';
+import { openKeys } from '#server/keys/keys.ts';
+import type { Node } from '#server/node.ts';
+import type { Log } from '#server/operation/log.ts';
+import { createMetrics, type Metrics } from '#server/operation/metrics.ts';
+import { createRateLimits } from '#server/operation/rate-limits.ts';
+import { startSweeper } from '#server/operation/sweeper.ts';
+import { raiseAccessSeconds } from '#server/store/control.ts';
+import { type Database, openDatabase } from '#server/store/database.ts';
+import { adminApp } from './admin-app.ts';
+import { publicApp } from './public-app.ts';
+import { readAdminToken, readPairwiseSalt } from './secrets.ts';
+import { createWrites } from './writes.ts';
+
+/** A server that answers. */
+export interface RunningServer {
+  readonly publicPort: number;
+  readonly adminPort: number;
+  /** Stops accepting, finishes what is under way within `drainSecondsMax`, and lets go of everything. */
+  stop(): Promise<void>;
+}
+
+/** How long the pool waits for a connection, and for an answer; then the wire says 503. */
+const connectMsMax = 2000;
+const statementMsMax = 5000;
+
+/** Opens everything that one process needs, in order, and listens when it is ready. */
+export async function runServer(given: Config, log: Log): Promise<RunningServer> {
+  const config = { ...given, adminToken: await readAdminToken(given) };
+  if (config.databaseUrl === undefined) throw new Error('runServer needs a database URL');
+  const metrics = createMetrics();
+  const database = openDatabase({
+    url: config.databaseUrl,
+    applicationName: 'gatehouse-pool',
+    connectionsMax: config.databaseConnectionsMax,
+    connectMsMax,
+    statementMsMax,
+  });
+  await raiseAccessSeconds(database, config.accessTokenSeconds);
+  const node = await openNode(config, database, log, metrics);
+  const engine: Engine = {
+    ...node,
+    writes: createWrites(database, metrics),
+    rateLimits: config.rateLimits ? createRateLimits() : undefined,
+    pairwiseSalt: await readPairwiseSalt(config),
+    errorPage: (c, refusal) => showError(config, c, refusal),
+  };
+  watch(engine);
+  const admin = adminApp(engine, createAdminGate(engine));
+  const listeners = await listenBoth(config, publicApp(engine, admin), admin);
+  const sweeper = startSweeper({ url: config.databaseUrl, log, metrics });
+  return {
+    publicPort: listeners.public.port,
+    adminPort: listeners.admin.port,
+    async stop() {
+      await Promise.all([
+        listeners.public.close(config.drainSecondsMax),
+        listeners.admin.close(config.drainSecondsMax),
+      ]);
+      await sweeper.stop();
+      engine.keys.close();
+      await engine.feed.close();
+      await database.close();
+      log.flush();
+    },
+  };
+}
+
+/** Clients, keys and feed: the feed invalidates the other two. */
+async function openNode(
+  config: Config,
+  database: Database,
+  log: Log,
+  metrics: Metrics,
+): Promise<Node> {
+  const clients = createClientCache({ database, metrics });
+  const keys = await openKeys({ database, config, log, metrics });
+  const feed = await openFeed({
+    url: config.databaseUrl ?? '',
+    database,
+    factsMax: config.factsMax,
+    log,
+    metrics,
+    onClientChanged: (clientId) => clients.invalidate(clientId),
+    onKeysChanged: () => void keys.reload(),
+  });
+  return { config, database, feed, keys, clients, log, metrics };
+}
+
+function watch(engine: Engine): void {
+  const { metrics, feed, database } = engine;
+  metrics.gauge('feed_lag_seconds', () => feed.lagSeconds());
+  metrics.gauge('facts_in_memory', () => feed.size());
+  metrics.gauge('database_connections', () => database.counts().total);
+  metrics.gauge('database_connections_idle', () => database.counts().idle);
+  metrics.gauge('database_waiting', () => database.counts().waiting);
+}
+
+async function listenBoth(config: Config, publicSide: Hono<Env>, adminSide: Hono<Env>) {
+  const tls =
+    config.tlsCert === undefined || config.tlsKey === undefined
+      ? undefined
+      : { cert: readFileSync(config.tlsCert, 'utf8'), key: readFileSync(config.tlsKey, 'utf8') };
+  const admin = await listen(adminSide, { host: config.adminHost, port: config.adminPort });
+  const open: Listener = await listen(publicSide, {
+    host: config.publicHost,
+    port: config.publicPort,
+    tls,
+  });
+  return { public: open, admin };
+}
+
+/** Built-in: a page right here. A deployment's own error page is a redirect with parameters. */
+function showError(config: Config, c: Ctx, refusal: Refusal): Response | Promise<Response> {
+  const { error, status, description } = refusals[refusal.refused];
+  const said = refusal.hint ?? description;
+  if (config.errorUrl === `${config.issuer}/ui/error`) {
+    return answerProblem(c, { status, error, description: said });
+  }
+  const query = new URLSearchParams({
+    error,
+    error_description: said,
+    request_id: c.get('requestId'),
+  });
+  return redirectTo(`${config.errorUrl}${config.errorUrl.includes('?') ? '&' : '?'}${query}`);
+}
