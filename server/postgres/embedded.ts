@@ -101,9 +101,7 @@ function ourSettings(socketDirectory: string, binaries: Binaries) {
     // What is acknowledged survives a loss of power; no other setting is worth more.
     fsync: 'on',
     synchronous_commit: 'on',
-    ...(binaries.hasStatementStatistics
-      ? { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track': 'all' }
-      : {}),
+    ...(binaries.hasStatementStatistics ? { shared_preload_libraries: 'pg_stat_statements' } : {}),
     // Statements here take well under a millisecond: compiling them costs more than it can save.
     jit: 'off',
     timezone: 'UTC',
