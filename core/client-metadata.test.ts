@@ -21,6 +21,14 @@ function hintFor(fields: unknown): string | undefined {
   return isRefusal(result) ? `${refusals[result.refused].error}: ${result.hint}` : undefined;
 }
 
+test('RFC 7591 §3.2.1: a public client is answered without client_credentials', () => {
+  const { client } = parsed({
+    token_endpoint_auth_method: 'none',
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+  });
+  expect(client.grantTypes).toEqual(new Set(['authorization_code', 'refresh_token']));
+});
+
 test("Hydra's defaults fill what is not given", () => {
   const { metadata, client } = parsed({});
   expect(metadata).toEqual({

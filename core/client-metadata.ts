@@ -146,6 +146,7 @@ export function parseClientMetadata(input: unknown, clientId: string): ParsedCli
     skip_consent: false,
     ...given,
   };
+  withoutUnusableGrants(metadata);
   const client = clientOf(metadata);
   return contradiction(client, metadata) ?? { metadata, client };
 }
@@ -243,6 +244,16 @@ function readFields(input: ClientMetadata): Record<string, unknown> | Refusal {
     if (result.value !== undefined) given[name] = result.value;
   }
   return given;
+}
+
+/**
+ * A public client cannot use client_credentials (RFC 6749 §4.4). Beside other grant types the server
+ * leaves it out and answers so (RFC 7591 §3.2.1): registrations made for Hydra name all three.
+ */
+function withoutUnusableGrants(metadata: Record<string, unknown>): void {
+  const types = listedText(metadata.grant_types);
+  if (metadata.token_endpoint_auth_method !== 'none' || types.length < 2) return;
+  metadata.grant_types = types.filter((type) => type !== 'client_credentials');
 }
 
 /** What single fields cannot tell: combinations that would be unsafe or never work. */
