@@ -44,7 +44,7 @@ export interface Metrics {
   event(name: MetricEvent): void;
   /** Rows that the sweeper removed from a table. */
   swept(table: string, rows: number): void;
-  /** Registers where a gauge is read from; a second call for the same name takes its place. */
+  /** Registers where a gauge is read from; with several readers of one name it is their sum. */
   gauge(name: GaugeName, read: () => number): void;
   /** The Prometheus text format. */
   exposition(): Promise<string>;
@@ -61,9 +61,9 @@ const labelValuesMax = 500;
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const made = definitions(registry);
-  const sources = new Map<GaugeName, () => number>();
+  const sources = new Map<GaugeName, (() => number)[]>();
   for (const [name, help] of entries(gauges)) addGauge(registry, sources, name, help);
-  sources.set('event_loop_utilization', utilizationReader());
+  sources.set('event_loop_utilization', [utilizationReader()]);
   for (const event of keys(metricEvents)) made.events.inc({ event }, 0);
   const known = new Set<string>();
   const bounded = (value: string) => {
@@ -93,7 +93,7 @@ export function createMetrics(): Metrics {
     event: (event) => made.events.inc({ event }),
     swept: (table, rows) => made.swept.inc({ table: bounded(table) }, rows),
     gauge: (name, read) => {
-      sources.set(name, read);
+      sources.set(name, [...(sources.get(name) ?? []), read]);
     },
     exposition: () => registry.metrics(),
     contentType: registry.contentType,
@@ -159,7 +159,7 @@ function definitions(registry: Registry) {
 
 function addGauge(
   registry: Registry,
-  sources: ReadonlyMap<GaugeName, () => number>,
+  sources: ReadonlyMap<GaugeName, readonly (() => number)[]>,
   name: GaugeName,
   help: string,
 ): void {
@@ -168,8 +168,8 @@ function addGauge(
     help,
     registers: [registry],
     collect: () => {
-      const read = sources.get(name);
-      if (read !== undefined) gauge.set(read());
+      const readers = sources.get(name) ?? [];
+      gauge.set(readers.reduce((sum, read) => sum + read(), 0));
     },
   });
 }

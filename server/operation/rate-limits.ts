@@ -1,0 +1,167 @@
+/** Endpoints with limits of their own. */
+export type LimitedEndpoint = keyof typeof endpointLimits;
+
+/** A steady rate, and how many may come at once before it is enforced. */
+interface Limit {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+// Each endpoint has one limit per address and one per address and client. The client's id is only
+// claimed when the limit is judged, so a limit by client alone would let anybody lock an app out.
+// A server that signs its people in through one address needs much more than a person does.
+const endpointLimits = {
+  authorize: { address: { perSecond: 100, burst: 1000 }, client: { perSecond: 100, burst: 1000 } },
+  token: { address: { perSecond: 200, burst: 2000 }, client: { perSecond: 200, burst: 2000 } },
+  introspect: {
+    address: { perSecond: 2000, burst: 10_000 },
+    client: { perSecond: 2000, burst: 10_000 },
+  },
+  revoke: { address: { perSecond: 100, burst: 1000 }, client: { perSecond: 100, burst: 1000 } },
+  userinfo: { address: { perSecond: 500, burst: 5000 }, client: { perSecond: 500, burst: 5000 } },
+  device: { address: { perSecond: 10, burst: 100 }, client: { perSecond: 10, burst: 100 } },
+  register: { address: { perSecond: 0.1, burst: 20 }, client: { perSecond: 0.1, burst: 20 } },
+} as const satisfies Record<string, Record<'address' | 'client', Limit>>;
+
+/** Wrong secrets for one client from one address; ten, then one every six seconds. */
+const guessesPerClient: Limit = { perSecond: 1 / 6, burst: 10 };
+/** Wrong secrets from one address, whatever the client. */
+const guessesPerAddress: Limit = { perSecond: 5, burst: 300 };
+
+/** Keys remembered per limit. Above it the least recently used are forgotten, oldest half first. */
+const keysMax = 50_000;
+/** A client id longer than this is none of ours. */
+const clientIdCharactersMax = 255;
+
+/** A request that comes too early. */
+export interface Limited {
+  readonly retryAfterSeconds: number;
+  /** `Retry-After` (RFC 9110 §10.2.3), `RateLimit` and `RateLimit-Policy` (IETF httpapi draft). */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/**
+ * Limits of one process, in memory of bounded size. A judgement costs 0.1 us by address and 0.4 us
+ * by address and client (measured with 20,000 keys in turn).
+ */
+export interface RateLimits {
+  /** Counts a request; undefined: it may go on. */
+  take(endpoint: LimitedEndpoint, address: string, clientId?: string): Limited | undefined;
+  /** Before a secret is checked; undefined: it may be. Counts nothing. */
+  mayAuthenticate(address: string, clientId: string): Limited | undefined;
+  /**
+   * Counts a wrong secret against the address, and against address and client together: whoever
+   * guesses is slowed down, the client itself, elsewhere, is not (security 35).
+   */
+  authenticationFailed(address: string, clientId: string): void;
+}
+
+/** Makes the limits; `nowMs` is a monotonic clock. */
+export function createRateLimits(nowMs: () => number = () => performance.now()): RateLimits {
+  const byEndpoint = new Map<LimitedEndpoint, { address: Bucket; client: Bucket }>();
+  for (const name of Object.keys(endpointLimits).filter(isEndpoint)) {
+    const { address, client } = endpointLimits[name];
+    byEndpoint.set(name, {
+      address: bucket(`${name}-address`, address),
+      client: bucket(`${name}-client`, client),
+    });
+  }
+  const guesses = {
+    client: bucket('authentication-client', guessesPerClient),
+    address: bucket('authentication-address', guessesPerAddress),
+  };
+  return {
+    take(endpoint, address, clientId) {
+      const limits = byEndpoint.get(endpoint);
+      if (limits === undefined) return undefined;
+      const now = nowMs();
+      const network = networkOf(address);
+      const limited = limits.address.take(network, now);
+      if (limited !== undefined || clientId === undefined) return limited;
+      return limits.client.take(pairOf(network, clientId), now);
+    },
+    mayAuthenticate(address, clientId) {
+      const now = nowMs();
+      const network = networkOf(address);
+      return (
+        guesses.client.look(pairOf(network, clientId), now) ?? guesses.address.look(network, now)
+      );
+    },
+    authenticationFailed(address, clientId) {
+      const now = nowMs();
+      const network = networkOf(address);
+      guesses.client.take(pairOf(network, clientId), now);
+      guesses.address.take(network, now);
+    },
+  };
+}
+
+interface Bucket {
+  /** Counts one; the refusal when it comes too early (then nothing is counted). */
+  take(key: string, nowMs: number): Limited | undefined;
+  /** The refusal that one would get now. */
+  look(key: string, nowMs: number): Limited | undefined;
+}
+
+/**
+ * GCRA: per key one number, the time at which it would be fully refilled. Two generations of keys
+ * stand in for a list by age: when the younger is full it becomes the older, whose keys that nobody
+ * asked for meanwhile are dropped. Nothing is moved or removed one by one.
+ */
+function bucket(name: string, { perSecond, burst }: Limit): Bucket {
+  const intervalMs = 1000 / perSecond;
+  const toleranceMs = (burst - 1) * intervalMs;
+  const windowSeconds = Math.ceil(burst / perSecond);
+  let younger = new Map<string, number>();
+  let older = new Map<string, number>();
+
+  const refilledAt = (key: string) => younger.get(key) ?? older.get(key) ?? 0;
+  const refused = (waitMs: number): Limited => {
+    const retryAfterSeconds = Math.max(1, Math.ceil(waitMs / 1000));
+    return {
+      retryAfterSeconds,
+      headers: {
+        'retry-after': String(retryAfterSeconds),
+        'ratelimit-policy': `"${name}";q=${burst};w=${windowSeconds}`,
+        ratelimit: `"${name}";r=0;t=${retryAfterSeconds}`,
+      },
+    };
+  };
+  return {
+    take(key, nowMs) {
+      const begin = Math.max(refilledAt(key), nowMs);
+      const waitMs = begin - nowMs - toleranceMs;
+      if (waitMs > 0) return refused(waitMs);
+      if (younger.size >= keysMax / 2) {
+        older = younger;
+        younger = new Map();
+      }
+      younger.set(key, begin + intervalMs);
+      return undefined;
+    },
+    look(key, nowMs) {
+      const waitMs = refilledAt(key) - nowMs - toleranceMs;
+      return waitMs > 0 ? refused(waitMs) : undefined;
+    },
+  };
+}
+
+function isEndpoint(name: string): name is LimitedEndpoint {
+  return name in endpointLimits;
+}
+
+function pairOf(network: string, clientId: string): string {
+  return `${network} ${clientId.slice(0, clientIdCharactersMax)}`;
+}
+
+/** An IPv6 subscriber has a /64 at least, and changes addresses in it at will. */
+function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  if (tail !== undefined) {
+    const rest = tail === '' ? 0 : tail.split(':').length;
+    while (groups.length + rest < 8 && groups.length < 4) groups.push('0');
+  }
+  return groups.slice(0, 4).join(':');
+}
