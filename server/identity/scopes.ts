@@ -5,10 +5,7 @@ export interface ScopeText {
 }
 
 const texts: ReadonlyMap<string, ScopeText> = new Map([
-  [
-    'openid',
-    { title: 'Know who you are', detail: 'Your user identifier here. Required to sign in.' },
-  ],
+  ['openid', { title: 'Know who you are', detail: 'Your user ID. Needed to sign you in.' }],
   ['profile', { title: 'See your name', detail: 'The name in your profile.' }],
   ['email', { title: 'See your email address', detail: 'And whether it has been confirmed.' }],
   ['offline_access', offline()],
