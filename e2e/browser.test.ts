@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import axe from 'axe-core';
 import {
   type Browser,
   type BrowserContext,
@@ -18,7 +17,6 @@ import { browserPath } from '../tools/browser.mjs';
 
 const executablePath = browserPath();
 const root = fileURLToPath(new URL('..', import.meta.url));
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const password = 'correct horse battery';
 
 /** One window of one person. */
@@ -245,7 +243,7 @@ describe.skipIf(executablePath === undefined)('people in a browser', () => {
 
 /** What axe-core objects to on a page, and whether the page is wider than its window. */
 async function objectionsTo(page: Page): Promise<readonly string[]> {
-  await page.evaluate(axe);
+  await page.evaluate(axe.source);
   const found = await page.evaluate<readonly string[]>(`axe.run(document).then(({ violations }) => [
     ...violations.map(({ id, nodes }) => id + ': ' + nodes.map((node) => node.html).join(' ')),
     ...(document.documentElement.scrollWidth > innerWidth ? ['wider than the window'] : []),

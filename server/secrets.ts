@@ -16,17 +16,21 @@ export function readPairwiseSalt(config: Config): Promise<string> {
 }
 
 /**
- * The secret in a file of the data directory, mode 600; 256 random bits are made where it is
- * missing. Several processes may start at once: the file is written whole under another name and
+ * The secret in a file of the data directory, mode 600; where it is missing, `make` makes it, or
+ * 256 random bits. Several processes may start at once: the file is written whole under another name and
  * then linked, so all of them read the one that came first. An empty file is refused.
  */
-export async function secretFile(dataDir: string, name: string): Promise<string> {
+export async function secretFile(
+  dataDir: string,
+  name: string,
+  make: () => string = () => randomBytes(32).toString('base64url'),
+): Promise<string> {
   const file = join(dataDir, name);
   const found = await readSecret(file);
   if (found !== undefined) return found;
   await mkdir(dataDir, { recursive: true });
   const draft = `${file}.${randomBytes(8).toString('hex')}`;
-  await writeFile(draft, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  await writeFile(draft, `${make()}\n`, { mode: 0o600, flag: 'wx' });
   try {
     await link(draft, file);
   } catch (error) {

@@ -1,11 +1,12 @@
-import { randomBytes, randomInt } from 'node:crypto';
-import { chmod, link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
+import { secretFile } from '#server/secrets.ts';
 import type { Database } from '#server/store/database.ts';
 import { openPasswords } from './password.ts';
 import { findUserByLogin, insertUser, replacePasswordHash } from './user.ts';
 
 export const demoLogin = 'demo@example.com';
+const fileName = 'demo-password';
 
 export interface DemoUser {
   readonly login: string;
@@ -20,8 +21,8 @@ export interface DemoUser {
  * takes the old one's place: whoever owns the directory owns the demo user.
  */
 export async function ensureDemoUser(database: Database, dataDir: string): Promise<DemoUser> {
-  const file = join(dataDir, 'demo-password');
-  const password = await ensurePasswordFile(dataDir, file);
+  const file = join(dataDir, fileName);
+  const password = await secretFile(dataDir, fileName, readablePassword);
   const passwords = openPasswords();
   const existing = await findUserByLogin(database, demoLogin);
   if (existing && (await passwords.verify(existing.passwordHash, password)) === 'right') {
@@ -36,46 +37,10 @@ export async function ensureDemoUser(database: Database, dataDir: string): Promi
   return { login: demoLogin, password, file };
 }
 
-async function ensurePasswordFile(dataDir: string, file: string): Promise<string> {
-  const found = await readPassword(file);
-  if (found !== undefined) return found;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  // Written whole under another name, then linked: no process ever reads half a password, and of
-  // several that start at once exactly one names the file.
-  const draft = `${file}.${randomBytes(8).toString('hex')}`;
-  await writeFile(draft, `${readablePassword()}\n`, { mode: 0o600, flag: 'wx' });
-  try {
-    await link(draft, file);
-  } catch (error) {
-    if (!hasCode(error, 'EEXIST')) throw error;
-  } finally {
-    await unlink(draft);
-  }
-  const made = await readPassword(file);
-  if (made === undefined) throw new Error('demo-password vanished while it was being made');
-  return made;
-}
-
-async function readPassword(file: string): Promise<string | undefined> {
-  try {
-    const password = (await readFile(file, 'utf8')).trim();
-    await chmod(file, 0o600);
-    if (password === '') throw new Error('demo-password is empty: remove the file and start again');
-    return password;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
-}
-
 /** Three groups of five from 31 characters that are not mistaken for each other: 74 bits. */
 function readablePassword(): string {
   const alphabet = 'abcdefghjkmnpqrstuvwxyz23456789';
   const group = () =>
     Array.from({ length: 5 }, () => alphabet[randomInt(alphabet.length)]).join('');
   return [group(), group(), group()].join('-');
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }
