@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openSweepConnection, type SweptTable, sweeps } from '#server/store/sweep.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface SweeperOptions {
+  /** A database URL without a pooler between, of the role that may delete rows. */
+  readonly url: string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Time from the end of one sweep to the beginning of the next; 300 s when absent. */
+  readonly intervalSeconds?: number;
+}
+
+export interface Sweeper {
+  /** Ends the sweep under way after its current slice, and starts no other. */
+  stop(): Promise<void>;
+}
+
+/** Rows removed by table; undefined: another node was sweeping. */
+export type Swept = Readonly<Partial<Record<SweptTable, number>>> | undefined;
+
+/** Between two slices PostgreSQL serves others: at most 500 rows in each 20 ms. */
+const pauseMs = 20;
+
+/**
+ * Keeps every table bounded: walks the tables in slices of 500 rows and removes what is over. All
+ * nodes try, one at a time gets the lock. A failure is logged and the next interval tries again.
+ */
+export function startSweeper(options: SweeperOptions): Sweeper {
+  const stopping = new AbortController();
+  const intervalMs = (options.intervalSeconds ?? 300) * 1000;
+  const work = (async () => {
+    while (await slept(intervalMs, stopping.signal)) {
+      try {
+        await sweepOnce(options, stopping.signal);
+      } catch (error) {
+        options.log.warn('sweep_failed', {}, error);
+      }
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await work;
+    },
+  };
+}
+
+/** Sweeps all tables once. A table that fails does not keep the others from being swept. */
+export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): Promise<Swept> {
+  const connection = await openSweepConnection(options.url);
+  if (connection === undefined) return undefined;
+  const swept: Partial<Record<SweptTable, number>> = {};
+  try {
+    for (const [table, sweepSlice] of sweeps) {
+      try {
+        let removed = 0;
+        let after: string | undefined = '';
+        while (after !== undefined && signal?.aborted !== true) {
+          const done = await sweepSlice(connection, after);
+          removed += done.removed;
+          after = done.next;
+          if (after !== undefined) await slept(pauseMs, signal);
+        }
+        swept[table] = removed;
+        options.metrics.swept(table, removed);
+      } catch (error) {
+        options.log.warn('sweep_of_table_failed', { table }, error);
+      }
+    }
+  } finally {
+    await connection.close();
+  }
+  options.log.debug('swept', swept);
+  return swept;
+}
+
+/** False when the signal came first. */
+async function slept(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+  if (signal?.aborted === true) return false;
+  try {
+    await sleep(ms, undefined, { ref: false, ...(signal === undefined ? {} : { signal }) });
+    return true;
+  } catch {
+    return false;
+  }
+}

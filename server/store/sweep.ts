@@ -1,0 +1,254 @@
+import pg from 'pg';
+import type { Database, Statement } from '#server/store/database.ts';
+
+/** Tables that grow by use and are swept. All others are as large as what people registered. */
+export type SweptTable =
+  | 'chain'
+  | 'session'
+  | 'grant'
+  | 'fact'
+  | 'cutoff'
+  | 'flow_reference'
+  | 'key';
+
+/** One slice of a table along its primary key. */
+export interface Slice {
+  /** Where the next slice begins; undefined: this was the last. */
+  readonly next: string | undefined;
+  readonly removed: number;
+}
+
+/** A connection of its own, which alone among all nodes may sweep while it is open. */
+export interface SweepConnection extends Pick<Database, 'query'> {
+  close(): Promise<void>;
+}
+
+const statementMsMax = 30_000;
+const lockMsMax = 1_000;
+
+const lock: Statement = {
+  name: 'sweep_lock',
+  text: 'select pg_try_advisory_lock(4744002) as held',
+};
+
+/**
+ * Connects, and takes the advisory lock of the sweep; undefined while another node holds it. `url`
+ * must reach PostgreSQL without a pooler between: the lock belongs to the connection.
+ */
+export async function openSweepConnection(url: string): Promise<SweepConnection | undefined> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'gatehouse-sweeper',
+    connectionTimeoutMillis: 5_000,
+    statement_timeout: statementMsMax,
+    lock_timeout: lockMsMax,
+    query_timeout: 2 * statementMsMax,
+  });
+  // A connection that breaks while idle; the next statement says so.
+  client.on('error', () => {});
+  await client.connect();
+  const connection: SweepConnection = {
+    async query<Row extends pg.QueryResultRow>(statement: Statement, values: readonly unknown[]) {
+      const { name, text } = statement;
+      return (await client.query<Row>({ name, text, values: [...values] })).rows;
+    },
+    close: () => client.end(),
+  };
+  const [row] = await connection.query<{ held: boolean }>(lock, []);
+  if (row?.held === true) return connection;
+  await connection.close();
+  return undefined;
+}
+
+// Every statement reads 500 rows by the primary key and deletes among them. Its conditions stand in
+// the delete itself, so that a row changed meanwhile is judged again as it is then. A flow lasts a
+// day at most and a code an hour: after two days nothing that is under way can refer to a dead row.
+
+/** Reads chain by id. A chain stays while its code's replay must be seen (`keep_until`). */
+const chains: Statement = {
+  name: 'sweep_chain',
+  text: `
+with slice as (
+  select c.id from chain c where c.id > $1 order by c.id limit 500
+), gone as (
+  delete from chain c using slice s
+  where c.id = s.id and c.keep_until < now()
+    and (c.revoked_at is not null or not c.refreshable
+      or c.expires_at < now() or c.absolute_expires_at < now())
+  returning c.id
+)
+select (select s.id from slice s order by s.id desc limit 1) as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+/**
+ * Reads session by id, probes chain by session and cutoff by subject. While a chain hangs from a
+ * session its row is needed at each refresh, also after the person has signed out.
+ */
+const sessions: Statement = {
+  name: 'sweep_session',
+  text: `
+with slice as (
+  select s.id from session s where s.id > $1 order by s.id limit 500
+), gone as (
+  delete from session s using slice i
+  where s.id = i.id
+    and (s.expires_at < now() - interval '2 days'
+      or s.ended_at < now() - interval '2 days'
+      or s.revoked_at < now() - interval '2 days'
+      or exists (
+        select from cutoff k
+        where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born
+          and k.created_at < now() - interval '2 days'))
+    and not exists (select from chain c where c.session_id = s.id)
+  returning s.id
+)
+select (select i.id from slice i order by i.id desc limit 1) as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+/**
+ * Reads grant by id, probes cutoff by subject and client. A live grant is the person's consent and
+ * stays; without its row, the chains of a dead one are as dead as before.
+ */
+const grants: Statement = {
+  name: 'sweep_grant',
+  text: `
+with slice as (
+  select g.id from "grant" g where g.id > $1 order by g.id limit 500
+), gone as (
+  delete from "grant" g using slice s
+  where g.id = s.id
+    and (g.revoked_at < now() - interval '2 days'
+      or exists (
+        select from cutoff k
+        where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born
+          and k.created_at < now() - interval '2 days')
+      or exists (
+        select from cutoff k
+        where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born
+          and k.created_at < now() - interval '2 days'))
+  returning g.id
+)
+select (select s.id from slice s order by s.id desc limit 1) as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+/**
+ * Reads fact by seq. The newest fact stays for ever: it is where `born` comes from, and a login
+ * born before a cutoff that exists would be dead from the start.
+ */
+const facts: Statement = {
+  name: 'sweep_fact',
+  text: `
+with slice as (
+  select f.seq from fact f where f.seq > $1 order by f.seq limit 500
+), gone as (
+  delete from fact f using slice s
+  where f.seq = s.seq and f.expires_at < now()
+    and f.seq < (select max(n.seq) from fact n)
+  returning f.seq
+)
+select (select s.seq::text from slice s order by s.seq desc limit 1) as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+/**
+ * Reads cutoff by (kind, target), probes session by subject, grant by subject or client. A cutoff
+ * goes when nothing born before it is left that it would have to kill. Chains need not be asked:
+ * a grant that a cutoff killed comes back under a new id only, so a chain born before it hangs from
+ * a grant that is found here or gone.
+ */
+const cutoffs: Statement = {
+  name: 'sweep_cutoff',
+  text: `
+with slice as (
+  select k.kind, k.target from cutoff k
+  where (k.kind, k.target) > ($1, $2)
+  order by k.kind, k.target limit 500
+), gone as (
+  delete from cutoff k using slice i
+  where k.kind = i.kind and k.target = i.target
+    and k.created_at < now() - interval '90 days'
+    and not (k.kind = 'subject' and (
+      exists (select from session s where s.subject = k.target and s.login_born < k.seq)
+      or exists (select from "grant" g where g.subject = k.target and g.login_born < k.seq)))
+    and not (k.kind = 'client' and
+      exists (select from "grant" g where g.client_id = k.target and g.grant_born < k.seq))
+  returning k.target
+)
+select
+  (select i.kind || ' ' || i.target from slice i order by i.kind desc, i.target desc limit 1)
+    as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+/** Reads flow_reference by its expiry, so it walks over no row that stays. */
+const flowReferences: Statement = {
+  name: 'sweep_flow_reference',
+  text: `
+with slice as (
+  select f.id from flow_reference f
+  where f.expires_at < now() order by f.expires_at limit 500
+), gone as (
+  delete from flow_reference f using slice s
+  where f.id = s.id and f.expires_at < now()
+  returning f.id
+)
+select (select s.id from slice s limit 1) as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+/** Reads key by id; a key expires when the last thing that it protects has. */
+const keys: Statement = {
+  name: 'sweep_key',
+  text: `
+with slice as (
+  select k.id from key k where k.id > $1 order by k.id limit 500
+), gone as (
+  delete from key k using slice s
+  where k.id = s.id and k.expires_at < now()
+  returning k.id
+)
+select (select s.id from slice s order by s.id desc limit 1) as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+};
+
+const rowsPerSlice = 500;
+
+/** Removes what is over among the 500 rows after `after` ('': from the start), in one statement. */
+export type SweepSlice = (connection: SweepConnection, after: string) => Promise<Slice>;
+
+const zeroId = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * The tables in the order in which they are swept: chains before the sessions that they keep,
+ * grants and sessions before the cutoffs that they keep.
+ */
+export const sweeps: readonly (readonly [SweptTable, SweepSlice])[] = [
+  ['chain', (connection, after) => slice(connection, chains, [after || zeroId])],
+  ['session', (connection, after) => slice(connection, sessions, [after || zeroId])],
+  ['grant', (connection, after) => slice(connection, grants, [after || zeroId])],
+  ['cutoff', (connection, after) => slice(connection, cutoffs, kindAndTarget(after))],
+  ['fact', (connection, after) => slice(connection, facts, [after || '0'])],
+  ['flow_reference', (connection) => slice(connection, flowReferences, [])],
+  ['key', (connection, after) => slice(connection, keys, [after || zeroId])],
+];
+
+async function slice(
+  connection: SweepConnection,
+  statement: Statement,
+  values: readonly unknown[],
+): Promise<Slice> {
+  const rows = await connection.query<{ last: string | null; seen: number; removed: number }>(
+    statement,
+    values,
+  );
+  const { last = null, seen = 0, removed = 0 } = rows[0] ?? {};
+  return { next: seen < rowsPerSlice || last === null ? undefined : last, removed };
+}
+
+function kindAndTarget(after: string): [string, string] {
+  const space = after.indexOf(' ');
+  return space === -1 ? ['', ''] : [after.slice(0, space), after.slice(space + 1)];
+}
