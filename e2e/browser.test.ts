@@ -225,6 +225,18 @@ describe.skipIf(executablePath === undefined)('people in a browser', () => {
     expect(await page.textContent('#who')).toBe(login);
   });
 
+  test('the API and the callback refuse who was not let in', async () => {
+    const challenge = async (headers: Record<string, string>) => {
+      const { status, headers: answered } = await fetch(`${sampleUrl}/api/notes`, { headers });
+      return `${status} ${answered.get('www-authenticate')}`;
+    };
+    expect(await challenge({})).toBe('401 Bearer');
+    expect(await challenge({ authorization: 'Bearer made-up' })).toBe(
+      '401 Bearer error="invalid_token"',
+    );
+    expect((await fetch(`${sampleUrl}/callback?code=a&state=b`)).status).toBe(400);
+  });
+
   test('staying signed in changes nothing', async () => {
     const login = await newcomer();
     const { page } = await open();

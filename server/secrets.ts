@@ -17,8 +17,8 @@ export function readPairwiseSalt(config: Config): Promise<string> {
 
 /**
  * The secret in a file of the data directory, mode 600; where it is missing, `make` makes it, or
- * 256 random bits. Several processes may start at once: the file is written whole under another name and
- * then linked, so all of them read the one that came first. An empty file is refused.
+ * 256 random bits. Several processes may start at once: the file is written whole under another
+ * name and then linked, so all of them read the one that came first. An empty file is refused.
  */
 export async function secretFile(
   dataDir: string,

@@ -16,8 +16,7 @@ const request = {
   client,
   skip: false,
   subject: '0b0f3c1e-0000-4000-8000-000000000001',
-  request_url:
-    'https://issuer.example/oauth2/auth?client_id=acme&redirect_uri=https%3A%2F%2Facme.example%2Fcb',
+  request_url: 'https://issuer.example/oauth2/auth?redirect_uri=https%3A%2F%2Facme.example%2Fcb',
   requested_scope: ['openid', 'profile', 'email', 'offline_access', 'notes.read'],
   requested_access_token_audience: ['https://api.acme.example/'],
   context: { login: 'ada@example.com', name: 'Ada', email_verified: true },
@@ -148,6 +147,16 @@ describe('the pages’ headers', () => {
       'referrer-policy': 'no-referrer',
       'cache-control': 'no-store',
     });
+  });
+
+  test('the steps of an authorization let the browser go on to the app', async () => {
+    const headersOf = async (path: string) => {
+      const { headers } = await pages.get(path);
+      const policy = headers.get('content-security-policy') ?? '';
+      return [policy.includes('form-action'), headers.has('cross-origin-opener-policy')];
+    };
+    expect(await headersOf(page)).toEqual([false, false]);
+    expect(await headersOf('/ui/error?error=x')).toEqual([true, true]);
   });
 
   test('the page cookie is HttpOnly and Lax, and under https bound to the host', async () => {

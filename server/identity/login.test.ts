@@ -75,7 +75,7 @@ describe('signing in', () => {
     });
   });
 
-  test('fails alike for a wrong password and an unknown user, and keeps the login only', async () => {
+  test('fails alike for a wrong password and an unknown user; only the login stays', async () => {
     const bodyOf = async (login: string) => {
       const response = await pages.submit(page, { login, password: 'not "this" one' });
       const text = await response.text();
@@ -163,7 +163,7 @@ describe('security 33, 35: odd and repeated input', () => {
     expect(await post(`login=${'x'.repeat(70_000)}`)).toBe(413);
   });
 
-  test('guessing is slowed down for one network, and the person elsewhere still gets in', async () => {
+  test('guessing is slowed down for one network; elsewhere the person gets in', async () => {
     const guess = async (address: string, guessed: string) => {
       const token = tokenIn(await (await pages.get(page)).text());
       const body = new URLSearchParams({ token, login: 'ada@example.com', password: guessed });

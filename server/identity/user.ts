@@ -112,6 +112,57 @@ export async function replacePasswordHash(
   return rows.length === 1;
 }
 
+/** Users in the order of their login keys, from the one after `after`. Index: ..._login_key_key. */
+export async function listUsers(
+  database: Database,
+  after: string,
+  countMax: number,
+): Promise<readonly User[]> {
+  const rows = await database.query<UserRow>(
+    {
+      name: 'identity_user_list',
+      text: `select id, login, name, password_hash, email_verified, disabled
+        from identity_user where login_key > $1 order by login_key limit $2`,
+    },
+    [after, countMax],
+  );
+  return rows.map(userOf);
+}
+
+/** Gives a user another password hash, whatever it was; false when there is no such user. */
+export async function setPasswordHash(
+  database: Database,
+  id: string,
+  passwordHash: string,
+): Promise<boolean> {
+  const rows = await database.query<{ id: string }>(
+    {
+      name: 'identity_user_set_password',
+      text: `update identity_user set password_hash = $2, updated_at = now()
+        where id = $1 returning id`,
+    },
+    [id, passwordHash],
+  );
+  return rows.length === 1;
+}
+
+/** Keeps a user from signing in, or lets them again; false when there is no such user. */
+export async function setUserDisabled(
+  database: Database,
+  id: string,
+  disabled: boolean,
+): Promise<boolean> {
+  const rows = await database.query<{ id: string }>(
+    {
+      name: 'identity_user_set_disabled',
+      text: `update identity_user set disabled = $2, updated_at = now()
+        where id = $1 returning id`,
+    },
+    [id, disabled],
+  );
+  return rows.length === 1;
+}
+
 function userOf(row: UserRow): User {
   return {
     id: row.id,
