@@ -1,5 +1,5 @@
-import type { Client } from './client.ts';
 import { type ClaimsParameter, parseClaims } from './claims-parameter.ts';
+import type { Client } from './client.ts';
 import type { Parameters } from './parameters.ts';
 import { validCodeChallenge } from './pkce.ts';
 import { matchRedirectUri } from './redirect-uri.ts';
@@ -191,5 +191,8 @@ function parseMaxAge(text: string | undefined): number | undefined | Refusal {
 
 function words(text: string | undefined): string[] {
   if (text === undefined) return [];
-  return text.split(' ').filter((word) => word !== '').slice(0, hintListMax);
+  return text
+    .split(' ')
+    .filter((word) => word !== '')
+    .slice(0, hintListMax);
 }

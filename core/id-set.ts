@@ -80,7 +80,7 @@ function emptyTable(slots: number): Table {
 
 /** UUIDs of ours end in random bits (version 7), so their last word is the hash, mixed once. */
 function slotOf(table: Table, words: Uint32Array): number {
-  return Math.imul((words[3] ?? 0) ^ (words[2] ?? 0), 0x9e3779b1) >>> 0 & table.mask;
+  return (Math.imul((words[3] ?? 0) ^ (words[2] ?? 0), 0x9e3779b1) >>> 0) & table.mask;
 }
 
 /** The slot that holds `words`, or -1. */

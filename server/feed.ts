@@ -11,8 +11,8 @@ import type { Fact, Feed, Mortal } from '#server/store/feed.ts';
 export const freshMsMax = 50;
 /** Under load the next poll is started this long before it is needed. */
 const aheadMs = 25;
-/** Polls begin at least this far apart, so that births under load share one (200 a second at most). */
-const pollGapMs = 5;
+/** Polls begin at least this far apart, so that births under load share one (100 a second at most). */
+const pollGapMs = 10;
 /** How long a caller waits for a fresh watermark before it is told 503. */
 const waitMsMax = 1000;
 /** A poll that takes longer has lost its connection. */
@@ -224,11 +224,7 @@ function destroy(client: pg.Client): void {
   stream.destroy();
 }
 
-async function pollOnce(
-  client: pg.Client,
-  state: FeedState,
-  options: FeedOptions,
-): Promise<void> {
+async function pollOnce(client: pg.Client, state: FeedState, options: FeedOptions): Promise<void> {
   const begun = performance.now();
   let count = 0;
   for (;;) {

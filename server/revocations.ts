@@ -30,7 +30,8 @@ export function createRevocationSet(): RevocationSet {
     add(fact) {
       const { kind, target, seq, expiresAt } = fact;
       if (kind === 'subject' || kind === 'client') cutoffs[kind].set(target, { seq, expiresAt });
-      else if (kind !== 'client_changed' && kind !== 'keys_changed') ids[kind].add(target, expiresAt);
+      else if (kind !== 'client_changed' && kind !== 'keys_changed')
+        ids[kind].add(target, expiresAt);
     },
     kills(mortal) {
       return (

@@ -42,20 +42,20 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
 
   const redeem = kind<NewChain, Redemption>('redeem', (c) => c.id, redeemCodes);
   const refresh = kind<RefreshAttempt, RefreshOutcome>('refresh', (a) => a.chainId, refreshChains);
-  const begin = kind<NewSession, SessionOutcome>('session', (s) => s.flowId, beginSessions);
+  const begin = kind<NewSession, SessionOutcome>('session', (s) => s.id, beginSessions);
   const give = kind<NewGrant, GrantOutcome>(
     'grant',
     (g) => `${g.subject}\n${g.clientId}`,
     giveGrants,
   );
-  const revoke = kind<NewRevocation, true>(
-    'revoke',
-    (r) => `${r.kind}\n${r.target}`,
-    revokeAll,
-  );
+  const revoke = kind<NewRevocation, true>('revoke', (r) => `${r.kind}\n${r.target}`, revokeAll);
 
   return {
-    redeem: (chain) => settled(() => redeem(chain), (r): r is Exclude<Redemption, 'unsettled'> => r !== 'unsettled'),
+    redeem: (chain) =>
+      settled(
+        () => redeem(chain),
+        (r): r is Exclude<Redemption, 'unsettled'> => r !== 'unsettled',
+      ),
     refresh: (attempt) => settled(() => refresh(attempt), isSettled),
     beginSession: (session) => settled(() => begin(session), isSettled),
     giveGrant: give,

@@ -41,7 +41,9 @@ export function sealAccessToken(ring: Keyring, token: AccessToken): string {
   const writer = createWriter()
     .u8(version)
     .uuid(token.id)
-    .u8((token.online ? 1 : 0) | (token.extByReference ? 2 : 0) | (token.userinfoByReference ? 4 : 0))
+    .u8(
+      (token.online ? 1 : 0) | (token.extByReference ? 2 : 0) | (token.userinfoByReference ? 4 : 0),
+    )
     .optionalUuid(token.chainId)
     .optionalUuid(token.grantId)
     .u32(token.grantVersion)

@@ -118,6 +118,13 @@ describe('how values are written', () => {
     });
   });
 
+  test('whatever is set wins over the defaults that a command brings', () => {
+    const source = { readFile: () => '{"log_level": "info"}', defaults: { logLevel: 'warn' } };
+    expect(loadConfig({ ...source, env: {} }).logLevel).toBe('warn');
+    expect(loadConfig({ ...source, env: { GATEHOUSE_CONFIG: 'f' } }).logLevel).toBe('info');
+    expect(loadConfig({ ...source, env: { GATEHOUSE_LOG_LEVEL: 'error' } }).logLevel).toBe('error');
+  });
+
   test('the environment wins over the file', () => {
     expect(loadWithFile({ workers: 2 }, { GATEHOUSE_WORKERS: '3' }).workers).toBe(3);
     expect(loadWithFile({ workers: 2 }, { GATEHOUSE_WORKERS: '' }).workers).toBe(2);

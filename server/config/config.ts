@@ -34,6 +34,8 @@ export interface ConfigSource {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Reads the file that `GATEHOUSE_CONFIG` names. */
   readonly readFile: (path: string) => string;
+  /** Taken where neither says anything; absent: the defaults of the schema. */
+  readonly defaults?: Readonly<Partial<Record<SettingKey, string>>>;
 }
 
 /** The settings cannot be used; each problem is a sentence that names the setting and what is right. */
@@ -58,7 +60,11 @@ interface Given {
  */
 export function loadConfig(source: ConfigSource): Config {
   const problems: string[] = [];
-  const given = new Map([...fromFile(source, problems), ...fromEnvironment(source.env, problems)]);
+  const given = new Map([
+    ...fromDefaults(source),
+    ...fromFile(source, problems),
+    ...fromEnvironment(source.env, problems),
+  ]);
   const parsed = settings.safeParse(
     Object.fromEntries([...given].map(([key, { value }]) => [key, value])),
   );
@@ -80,6 +86,15 @@ function complaint(key: SettingKey, given: Given | undefined, message: string): 
   const secret = settingMeta.get(settings.shape[key])?.secret === true;
   const value = secret ? 'a value that is not shown' : JSON.stringify(given?.value);
   return `${name} ${message}; it is ${value}.`;
+}
+
+function fromDefaults({ defaults }: ConfigSource): Map<SettingKey, Given> {
+  const given = new Map<SettingKey, Given>();
+  for (const key of settingKeys) {
+    const value = defaults?.[key];
+    if (value !== undefined) given.set(key, { name: variableName(key), value });
+  }
+  return given;
 }
 
 function fromEnvironment(env: ConfigSource['env'], problems: string[]): Map<SettingKey, Given> {

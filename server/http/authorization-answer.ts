@@ -53,5 +53,8 @@ export function rejectToClient(
 
 /** `error` and `error_description` hold %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §4.1.2.1). */
 function printable(text: string): string {
-  return text.replaceAll(/["\\]/g, "'").replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500);
+  return text
+    .replaceAll(/["\\]/g, "'")
+    .replaceAll(/[^\x20-\x7e]/g, '?')
+    .slice(0, 500);
 }

@@ -212,8 +212,6 @@ async function takeLogin(
   }
   return engine.writes.beginSession({
     ...session,
-    flowId: flow.id,
-    attempt: newId(),
     remember: login.remember,
     idpSessionId: login.idpSessionId ?? null,
     lifetimeSeconds:

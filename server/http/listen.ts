@@ -1,5 +1,6 @@
 import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import type { Env } from './answer.ts';
@@ -33,15 +34,20 @@ const limits: ServerOptions = {
   connectionsCheckingInterval: 5_000,
 };
 const connectionsMax = 20_000;
+const handshakeTimeoutMs = 10_000;
 const idleSweepMs = 20;
 
 /** Starts to listen. Throws what the operating system says, for instance EADDRINUSE. */
 export async function listen(app: Hono<Env>, options: ListenOptions): Promise<Listener> {
   const answer = getRequestListener(app.fetch);
   const server: Server = options.tls
-    ? createHttpsServer({ ...limits, ...options.tls, minVersion: 'TLSv1.2' }, answer)
+    ? createHttpsServer(
+        { ...limits, ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: handshakeTimeoutMs },
+        answer,
+      )
     : createHttpServer(limits, answer);
   server.maxConnections = connectionsMax;
+  const silent = silentSockets(server, options.tls !== undefined);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, () => {
@@ -52,11 +58,26 @@ export async function listen(app: Hono<Env>, options: ListenOptions): Promise<Li
   const bound = server.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
-    close: (drainSeconds) => closed(server, drainSeconds),
+    close: (drainSeconds) => closed(server, silent, drainSeconds),
   };
 }
 
-function closed(server: Server, drainSeconds: number): Promise<boolean> {
+/** The connections that have not made a request yet; Node counts those as busy, we do not. */
+function silentSockets(server: Server, encrypted: boolean): ReadonlySet<Socket> {
+  const silent = new Set<Socket>();
+  server.on(encrypted ? 'secureConnection' : 'connection', (socket: Socket) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+  });
+  server.on('request', (request) => silent.delete(request.socket));
+  return silent;
+}
+
+function closed(
+  server: Server,
+  silent: ReadonlySet<Socket>,
+  drainSeconds: number,
+): Promise<boolean> {
   return new Promise((resolve) => {
     let drained = true;
     // A connection becomes idle when its answer has been sent, and nobody tells us.
@@ -71,5 +92,6 @@ function closed(server: Server, drainSeconds: number): Promise<boolean> {
       resolve(drained);
     });
     server.closeIdleConnections();
+    for (const socket of silent) socket.destroy();
   });
 }

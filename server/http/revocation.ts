@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import { isRefusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
-import type { NewRevocation } from '#server/store/revocation.ts';
 import { readChainClient } from '#server/store/chain.ts';
+import type { NewRevocation } from '#server/store/revocation.ts';
 import { openAccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';

@@ -80,11 +80,10 @@ create table client_secret (
 create index client_secret_client on client_secret (client_id);
 
 create table session (
+  -- the flow that made it: one flow makes one login
   id uuid primary key,
-  flow_id uuid not null unique,
   subject text not null check (length(subject) between 1 and 255),
   login_born bigint not null check (login_born >= 0),
-  attempt uuid not null,
   authenticated_at timestamptz not null,
   acr text not null default '' check (length(acr) <= 255),
   amr text[] not null default '{}' check (cardinality(amr) <= 16),
@@ -124,7 +123,6 @@ create table "grant" (
   revoked_at timestamptz,
   primary key (subject, client_id)
 ) with (fillfactor = 80);
-create index grant_client on "grant" (client_id);
 
 create table chain (
   id uuid primary key,
@@ -157,7 +155,6 @@ create table chain (
   revoked_at timestamptz
 ) with (fillfactor = 80);
 create index chain_session on chain (session_id);
-create index chain_grant on chain (grant_id);
 
 -- Flows and claims too large for a URL: the URL carries the id, this row the sealed bytes.
 create table flow_reference (

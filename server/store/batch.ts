@@ -46,6 +46,8 @@ export function createBatch<Item, Result>(
       const begun = performance.now();
       await settle(batch, options.run);
       options.onBatch?.(batch.length, (performance.now() - begun) / 1000);
+      // One turn of the loop, so that requests already in the sockets join the next statement.
+      if (waiting.length > 0) await new Promise(setImmediate);
     }
     running = false;
   }
@@ -123,7 +125,8 @@ function deliver<Item, Result>(
 ): void {
   batch.forEach((one, index) => {
     const result = results[index];
-    if (result === undefined) one.reject(new Error('a batch answered fewer rows than it was asked'));
+    if (result === undefined)
+      one.reject(new Error('a batch answered fewer rows than it was asked'));
     else one.resolve(result);
   });
 }

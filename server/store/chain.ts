@@ -6,10 +6,7 @@ const claims: Statement = {
 };
 
 /** The claims column of a living chain, for tokens that do not carry it. */
-export async function readClaimsOf(
-  database: Database,
-  chainId: string,
-): Promise<string | null> {
+export async function readClaimsOf(database: Database, chainId: string): Promise<string | null> {
   const [row] = await database.query<{ claims: string | null }>(claims, [chainId]);
   return row?.claims ?? null;
 }

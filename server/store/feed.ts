@@ -7,7 +7,14 @@ export interface Fact {
   readonly expiresAt: number;
 }
 
-export type RevocationKind = 'token' | 'chain' | 'grant' | 'session' | 'sign_out' | 'subject' | 'client';
+export type RevocationKind =
+  | 'token'
+  | 'chain'
+  | 'grant'
+  | 'session'
+  | 'sign_out'
+  | 'subject'
+  | 'client';
 export type FactKind = RevocationKind | 'client_changed' | 'keys_changed';
 
 /** What an access token carries that a fact can kill; ids as lower-case UUID text, '' where none. */

@@ -23,10 +23,7 @@ const read: Statement = {
 };
 
 /** The sealed bytes kept under this id. */
-export async function readReference(
-  database: Database,
-  id: string,
-): Promise<Buffer | undefined> {
+export async function readReference(database: Database, id: string): Promise<Buffer | undefined> {
   const [row] = await database.query<{ sealed: Buffer }>(read, [id]);
   return row?.sealed;
 }

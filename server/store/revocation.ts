@@ -102,7 +102,11 @@ export async function grantIdsOf(
   clientId: string | null,
   consentRequestId: string | null,
 ): Promise<readonly string[]> {
-  const rows = await database.query<{ id: string }>(grantsOf, [subject, clientId, consentRequestId]);
+  const rows = await database.query<{ id: string }>(grantsOf, [
+    subject,
+    clientId,
+    consentRequestId,
+  ]);
   return rows.map((row) => row.id);
 }
 

@@ -2,9 +2,8 @@ import type { Database, Statement } from '#server/store/database.ts';
 
 /** A login as the flow that made it wants it written. */
 export interface NewSession {
+  /** The id of the flow that made it: a replayed verifier conflicts, and yields no second login. */
   readonly id: string;
-  readonly flowId: string;
-  readonly attempt: string;
   readonly subject: string;
   readonly loginBorn: number;
   /** Seconds since the epoch. */
@@ -39,49 +38,53 @@ export interface RememberedGrant {
 
 /** `dead`: the subject was revoked since, or the session ended. `taken`: another login used the flow. */
 export type SessionOutcome =
-  | { readonly kind: 'live'; readonly session: Session; readonly remembered: RememberedGrant | undefined }
+  | {
+      readonly kind: 'live';
+      readonly session: Session;
+      readonly remembered: RememberedGrant | undefined;
+    }
   | { readonly kind: 'dead' | 'taken' | 'unsettled' };
 
 /**
  * Inserts logins, one per flow, and reads what the subject remembered for the client: the first of
- * the three statements of a login. Probes cutoff, session by flow, grant by (subject, client).
+ * the three statements of a login. Probes cutoff, session by id, grant by (subject, client).
  */
 const begin: Statement = {
   name: 'session_begin',
   text: `
 with input as (
   select
-    i.id, i.flow_id, i.attempt, i.subject, i.login_born, i.authenticated_at, i.acr, i.amr,
+    i.id, i.subject, i.login_born, i.authenticated_at, i.acr, i.amr,
     i.remember, i.idp_session_id, i.lifetime_seconds, i.client_id,
     not exists (
       select from cutoff k
       where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born) as alive
   from unnest(
-    $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
-    $8::text[], $9::bool[], $10::text[], $11::int[], $12::text[]
+    $1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
+    $6::text[], $7::bool[], $8::text[], $9::int[], $10::text[]
   ) as i (
-    id, flow_id, attempt, subject, login_born, authenticated_at, acr, amr,
+    id, subject, login_born, authenticated_at, acr, amr,
     remember, idp_session_id, lifetime_seconds, client_id
   )
 ), inserted as (
   insert into session as s (
-    id, flow_id, attempt, subject, login_born, authenticated_at, acr, amr,
+    id, subject, login_born, authenticated_at, acr, amr,
     remember, idp_session_id, expires_at)
-  select i.id, i.flow_id, i.attempt, i.subject, i.login_born, to_timestamp(i.authenticated_at),
+  select i.id, i.subject, i.login_born, to_timestamp(i.authenticated_at),
     i.acr, string_to_array(i.amr, ' '), i.remember, i.idp_session_id,
     now() + make_interval(secs => i.lifetime_seconds)
   from input i where i.alive
-  order by i.flow_id
-  on conflict (flow_id) do nothing
-  returning s.flow_id
+  order by i.id
+  on conflict (id) do nothing
+  returning s.id
 )
-select i.flow_id, i.alive, n.flow_id is not null as inserted,
+select i.id as asked_id, i.alive, n.id is not null as inserted,
   s.id, s.subject, s.login_born, extract(epoch from s.authenticated_at)::bigint as authenticated_at,
   s.acr, s.amr, s.remember, s.ended_at is null and s.revoked_at is null as lives,
   g.grant_born, g.remembered_scope, g.remembered_audience
 from input i
-left join inserted n on n.flow_id = i.flow_id
-left join session s on s.flow_id = i.flow_id
+left join inserted n on n.id = i.id
+left join session s on s.id = i.id
 left join "grant" g on g.subject = i.subject and g.client_id = i.client_id
   and g.remember and g.revoked_at is null
   and (g.remember_until is null or g.remember_until > now())
@@ -92,7 +95,7 @@ left join "grant" g on g.subject = i.subject and g.client_id = i.client_id
 };
 
 interface SessionRow {
-  flow_id: string;
+  asked_id: string;
   alive: boolean;
   inserted: boolean;
   id: string | null;
@@ -115,8 +118,6 @@ export async function beginSessions(
 ): Promise<readonly SessionOutcome[]> {
   const rows = await database.query<SessionRow>(begin, [
     sessions.map((s) => s.id),
-    sessions.map((s) => s.flowId),
-    sessions.map((s) => s.attempt),
     sessions.map((s) => s.subject),
     sessions.map((s) => s.loginBorn),
     sessions.map((s) => s.authenticatedAt),
@@ -127,8 +128,8 @@ export async function beginSessions(
     sessions.map((s) => s.lifetimeSeconds),
     sessions.map((s) => s.clientId),
   ]);
-  const byFlow = new Map(rows.map((row) => [row.flow_id, row]));
-  return sessions.map((session) => judgeBegun(session, byFlow.get(session.flowId)));
+  const byId = new Map(rows.map((row) => [row.asked_id, row]));
+  return sessions.map((session) => judgeBegun(session, byId.get(session.id)));
 }
 
 function judgeBegun(session: NewSession, row: SessionRow | undefined): SessionOutcome {
@@ -152,7 +153,7 @@ function rememberedGrant(row: SessionRow): RememberedGrant | undefined {
   };
 }
 
-function sessionOf(row: Omit<SessionRow, 'flow_id' | 'alive' | 'inserted'>, id: string): Session {
+function sessionOf(row: Omit<SessionRow, 'asked_id' | 'alive' | 'inserted'>, id: string): Session {
   return {
     id,
     subject: row.subject,

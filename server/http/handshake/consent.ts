@@ -88,8 +88,9 @@ function readGranted(input: Input, view: FlowView): Omit<ConsentDecision, 'grant
   return {
     scope: input.textList('grant_scope', scopeCountMax) ?? [],
     // Without a word on audiences, what was asked is what was consented to: nothing is widened.
-    audience:
-      input.textList('grant_access_token_audience', audienceCountMax) ?? [...view.request.resource],
+    audience: input.textList('grant_access_token_audience', audienceCountMax) ?? [
+      ...view.request.resource,
+    ],
     remember: input.flag('remember'),
     rememberSeconds: input.seconds('remember_for', rememberSecondsMax),
     idTokenClaims: objectText(session, 'id_token'),

@@ -55,7 +55,9 @@ export function readInput(body: unknown): Input {
       if (value === undefined) return undefined;
       const fits = (one: unknown) => typeof one === 'string' && /^[^\s]{1,1024}$/.test(one);
       if (!Array.isArray(value) || !value.every(fits)) {
-        return note(`${name} must be a list of strings without spaces, of ${textCharsMax} at most.`);
+        return note(
+          `${name} must be a list of strings without spaces, of ${textCharsMax} at most.`,
+        );
       }
       if (value.length > countMax) return note(`${name} has more than ${countMax} entries.`);
       return [...new Set(value.map(String))];

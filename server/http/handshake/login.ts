@@ -1,6 +1,5 @@
 import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
-import { newId } from '#server/identifiers.ts';
 import type { Node } from '#server/node.ts';
 import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
 import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
@@ -75,7 +74,7 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
   // comes after must be: so the newest fact is asked for after this request arrived.
   const loginBorn = await node.feed.born();
   const session: FlowSession = flow.session ?? {
-    id: newId(),
+    id: flow.id,
     subject,
     loginBorn,
     authenticatedAt: Math.floor(node.feed.nowMs() / 1000),

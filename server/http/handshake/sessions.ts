@@ -3,9 +3,9 @@ import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
 import { type ListedGrant, listGrants } from '#server/store/consent-listing.ts';
 import {
-  type NewRevocation,
   grantIdsOf,
   grantIdsOfConsent,
+  type NewRevocation,
   sessionIdsOf,
 } from '#server/store/revocation.ts';
 import { pageLinks, pageOf } from '../admin/page.ts';
@@ -88,7 +88,10 @@ async function revokeConsents(engine: Engine, c: Ctx): Promise<Response> {
   const all = c.req.query('all') === 'true';
   const ids = await grantsToRevoke(engine, { subject, client, consentRequestId, all });
   if (isRefusal(ids)) return refused(ids);
-  return revoked(engine, ids.map((id) => fact('grant', id, 'consent_revoked')));
+  return revoked(
+    engine,
+    ids.map((id) => fact('grant', id, 'consent_revoked')),
+  );
 }
 
 /** Hydra's combinations: a consent request alone, or a subject with a client or with `all`. */
@@ -121,7 +124,10 @@ async function signOut(engine: Engine, c: Ctx): Promise<Response> {
   }
   if (subject === '') return refused(refuse('missing_parameter', 'subject or sid is missing.'));
   const ids = await sessionIdsOf(engine.database, subject);
-  return revoked(engine, ids.map((id) => fact('sign_out', id, 'signed_out_by_admin')));
+  return revoked(
+    engine,
+    ids.map((id) => fact('sign_out', id, 'signed_out_by_admin')),
+  );
 }
 
 /** A client's tokens die with one fact; consents to it are asked for anew (docs/divergences.md). */

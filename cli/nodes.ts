@@ -1,0 +1,48 @@
+import type { Config } from '#server/config/config.ts';
+import type { SettingTexts } from '#server/config/environment.ts';
+import type { Log } from '#server/operation/log.ts';
+
+/** The processes that answer requests: this one, or workers. */
+export interface Nodes {
+  readonly publicPort: number;
+  readonly adminPort: number;
+  /** Stops accepting and finishes what is under way. False: something was cut off. */
+  stop(): Promise<boolean>;
+}
+
+export interface NodesOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** Settings that workers get beside our own environment; never on their command line. */
+  readonly overrides: SettingTexts;
+  readonly pretty: boolean;
+}
+
+/** What a drain may take beyond `drainSecondsMax` before it is cut off. */
+export const drainSecondsSpare = 5;
+
+/** Starts the server and resolves when it answers: one worker is this very process. */
+export async function startNodes(options: NodesOptions): Promise<Nodes> {
+  // Loaded where it is needed: a primary of workers answers nothing itself.
+  if (options.config.workers > 1) return (await import('./workers.ts')).startWorkers(options);
+  const { runServer } = await import('#server/main.ts');
+  const server = await runServer(options.config, options.log);
+  return {
+    publicPort: server.publicPort,
+    adminPort: server.adminPort,
+    stop: () => inTime(server.stop(), options.config.drainSecondsMax + drainSecondsSpare),
+  };
+}
+
+/** Waits for `work`, at most so long; false: it took longer. */
+export async function inTime(work: Promise<unknown>, secondsMax: number): Promise<boolean> {
+  let deadline: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    deadline = setTimeout(() => resolve(false), secondsMax * 1000);
+  });
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(deadline);
+  }
+}

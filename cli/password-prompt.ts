@@ -1,0 +1,68 @@
+import { Failure, type Input } from './command.ts';
+
+const charactersMax = 1024;
+
+/**
+ * A new password: the first line of stdin with `--password-stdin`, else asked for twice on the
+ * terminal without showing it. Never an argument, which every user of the machine could read.
+ */
+export async function readNewPassword(input: Input): Promise<string> {
+  if (input.flag('password-stdin')) return firstLine();
+  if (!process.stdin.isTTY) {
+    throw new Failure(
+      'There is no terminal to ask for the password on: pipe it in with --password-stdin.',
+    );
+  }
+  const password = await ask('New password: ');
+  const again = await ask('Once more: ');
+  // Typed by one person a moment apart: no attacker learns from how long this takes.
+  if (!sameText(password, again)) throw new Failure('The two passwords differ; nothing was changed.');
+  return password;
+}
+
+function sameText(left: string, right: string): boolean {
+  return left.localeCompare(right, 'und', { sensitivity: 'variant' }) === 0;
+}
+
+async function firstLine(): Promise<string> {
+  let read = '';
+  process.stdin.setEncoding('utf8');
+  for await (const chunk of process.stdin) {
+    read += String(chunk);
+    if (read.includes('\n') || read.length > charactersMax) break;
+  }
+  const [line = ''] = read.split(/\r?\n/);
+  if (line === '') throw new Failure('stdin is empty: --password-stdin reads its first line.');
+  if (line.length > charactersMax) throw new Failure('The first line of stdin is too long.');
+  return line;
+}
+
+/** One line from the terminal, unseen. */
+function ask(question: string): Promise<string> {
+  const { stdin, stderr } = process;
+  return new Promise((resolve, reject) => {
+    let typed = '';
+    const done = (settle: () => void) => {
+      stdin.off('data', take).setRawMode(false).pause();
+      stderr.write('\n');
+      settle();
+    };
+    const take = (chunk: string) => {
+      for (const character of chunk) {
+        if (character === '\r' || character === '\n' || character === '\u0004') {
+          done(() => resolve(typed));
+          return;
+        }
+        if (character === '\u0003') {
+          done(() => reject(new Failure('Stopped; nothing was changed.')));
+          return;
+        }
+        if (character === '\u007f' || character === '\b') typed = [...typed].slice(0, -1).join('');
+        else if (character === '\u0015') typed = '';
+        else if (character >= ' ' && typed.length < charactersMax) typed += character;
+      }
+    };
+    stderr.write(question);
+    stdin.setEncoding('utf8').setRawMode(true).resume().on('data', take);
+  });
+}
