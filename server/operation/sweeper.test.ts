@@ -44,11 +44,11 @@ async function addSession(given: SessionTimes = {}): Promise<string> {
   const id = given.id ?? randomUUID();
   const { expires = '1 day', ended = null, revoked = null } = given;
   await rows.query(
-    `insert into session (id, flow_id, subject, login_born, attempt, authenticated_at, remember,
+    `insert into session (id, subject, login_born, authenticated_at, remember,
        created_at, expires_at, ended_at, revoked_at)
-     values ($1, $2, $3, $4, $2, now(), false, now() - interval '400 days', ${at(expires)},
+     values ($1, $2, $3, now(), false, now() - interval '400 days', ${at(expires)},
        ${at(ended)}, ${at(revoked)})`,
-    [id, randomUUID(), given.subject ?? 'ann', given.loginBorn ?? 0],
+    [id, given.subject ?? 'ann', given.loginBorn ?? 0],
   );
   return id;
 }

@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSweepConnection, type SweptTable, sweeps } from '#server/store/sweep.ts';
+import {
+  openSweepConnection,
+  type Slice,
+  type Sweep,
+  type SweepConnection,
+  type SweptTable,
+  sweeps,
+} from '#server/store/sweep.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -53,20 +60,15 @@ export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): 
   if (connection === undefined) return undefined;
   const swept: Partial<Record<SweptTable, number>> = {};
   try {
-    for (const [table, sweepSlice] of sweeps) {
+    for (const sweep of sweeps) {
+      if (sweep.after !== undefined && swept[sweep.after] === undefined) continue;
       try {
-        let removed = 0;
-        let after: string | undefined = '';
-        while (after !== undefined && signal?.aborted !== true) {
-          const done = await sweepSlice(connection, after);
-          removed += done.removed;
-          after = done.next;
-          if (after !== undefined) await slept(pauseMs, signal);
-        }
-        swept[table] = removed;
-        options.metrics.swept(table, removed);
+        const removed = await sweepTable(sweep, connection, signal);
+        if (removed === undefined) break;
+        swept[sweep.table] = removed;
+        options.metrics.swept(sweep.table, removed);
       } catch (error) {
-        options.log.warn('sweep_of_table_failed', { table }, error);
+        options.log.warn('sweep_of_table_failed', { table: sweep.table }, error);
       }
     }
   } finally {
@@ -74,6 +76,24 @@ export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): 
   }
   options.log.debug('swept', swept);
   return swept;
+}
+
+/** The rows removed, or undefined when the signal came before the end of the table. */
+async function sweepTable(
+  sweep: Sweep,
+  connection: SweepConnection,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  let removed = 0;
+  let from: string | undefined = '';
+  while (from !== undefined) {
+    if (signal?.aborted === true) return undefined;
+    const done: Slice = await sweep.slice(connection, from);
+    removed += done.removed;
+    from = done.next;
+    if (from !== undefined) await slept(pauseMs, signal);
+  }
+  return removed;
 }
 
 /** False when the signal came first. */

@@ -154,10 +154,11 @@ select (select s.seq::text from slice s order by s.seq desc limit 1) as last,
 };
 
 /**
- * Reads cutoff by (kind, target), probes session by subject, grant by subject or client. A cutoff
- * goes when nothing born before it is left that it would have to kill. Chains need not be asked:
- * a grant that a cutoff killed comes back under a new id only, so a chain born before it hangs from
- * a grant that is found here or gone.
+ * Reads cutoff by (kind, target), probes session and grant by subject. A cutoff goes when nothing
+ * born before it is left that it would have to kill. Grants of a client have no index, and chains
+ * none by either: the sweep of grants, which must have come to its end before, leaves none that a
+ * cutoff killed, and a chain born before a cutoff hangs from such a grant, since a killed one comes
+ * back under a new id only.
  */
 const cutoffs: Statement = {
   name: 'sweep_cutoff',
@@ -173,8 +174,6 @@ with slice as (
     and not (k.kind = 'subject' and (
       exists (select from session s where s.subject = k.target and s.login_born < k.seq)
       or exists (select from "grant" g where g.subject = k.target and g.login_born < k.seq)))
-    and not (k.kind = 'client' and
-      exists (select from "grant" g where g.client_id = k.target and g.grant_born < k.seq))
   returning k.target
 )
 select
@@ -216,23 +215,29 @@ select (select s.id from slice s order by s.id desc limit 1) as last,
 
 const rowsPerSlice = 500;
 
-/** Removes what is over among the 500 rows after `after` ('': from the start), in one statement. */
-export type SweepSlice = (connection: SweepConnection, after: string) => Promise<Slice>;
+/** How one table is swept. */
+export interface Sweep {
+  readonly table: SweptTable;
+  /** Removes what is over among the 500 rows after `from` ('': the start), in one statement. */
+  readonly slice: (connection: SweepConnection, from: string) => Promise<Slice>;
+  /** The table whose sweep must have come to its end before. */
+  readonly after?: SweptTable;
+}
 
 const zeroId = '00000000-0000-0000-0000-000000000000';
 
 /**
  * The tables in the order in which they are swept: chains before the sessions that they keep,
- * grants and sessions before the cutoffs that they keep.
+ * grants before cutoffs, which are not swept when `after` has not come to its end.
  */
-export const sweeps: readonly (readonly [SweptTable, SweepSlice])[] = [
-  ['chain', (connection, after) => slice(connection, chains, [after || zeroId])],
-  ['session', (connection, after) => slice(connection, sessions, [after || zeroId])],
-  ['grant', (connection, after) => slice(connection, grants, [after || zeroId])],
-  ['cutoff', (connection, after) => slice(connection, cutoffs, kindAndTarget(after))],
-  ['fact', (connection, after) => slice(connection, facts, [after || '0'])],
-  ['flow_reference', (connection) => slice(connection, flowReferences, [])],
-  ['key', (connection, after) => slice(connection, keys, [after || zeroId])],
+export const sweeps: readonly Sweep[] = [
+  { table: 'chain', slice: (on, from) => slice(on, chains, [from || zeroId]) },
+  { table: 'session', slice: (on, from) => slice(on, sessions, [from || zeroId]) },
+  { table: 'grant', slice: (on, from) => slice(on, grants, [from || zeroId]) },
+  { table: 'cutoff', slice: (on, from) => slice(on, cutoffs, kindAndTarget(from)), after: 'grant' },
+  { table: 'fact', slice: (on, from) => slice(on, facts, [from || '0']) },
+  { table: 'flow_reference', slice: (on) => slice(on, flowReferences, []) },
+  { table: 'key', slice: (on, from) => slice(on, keys, [from || zeroId]) },
 ];
 
 async function slice(
