@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Config } from '#server/config/config.ts';
 import { variableName } from '#server/config/names.ts';
@@ -49,7 +49,11 @@ export async function openAdmin(config: Config, port = config.adminPort): Promis
     };
     const options = { method, headers, timeout: answerMsMax };
     // Exactly the certificate that the server was given, whatever name this machine goes by.
-    const pinned = { ca: certificate, allowPartialTrustChain: true, checkServerIdentity: () => undefined };
+    const pinned = {
+      ca: certificate,
+      allowPartialTrustChain: true,
+      checkServerIdentity: () => undefined,
+    };
     const request =
       certificate === undefined
         ? httpRequest(url + path, options)
@@ -78,8 +82,12 @@ export async function openAdmin(config: Config, port = config.adminPort): Promis
 /** The token; it is not made here, where it would open nothing. */
 async function tokenOf(config: Config): Promise<string> {
   const file = adminTokenFile(config.dataDir);
-  const isKnown = config.adminToken !== undefined || (await stat(file).catch(() => undefined));
-  if (isKnown === undefined || isKnown === false) {
+  const isMade = (path: string) =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+  if (config.adminToken === undefined && !(await isMade(file))) {
     throw new Failure(
       `There is no admin token: ${file} is missing. Start Gatehouse first (npm start), run this in ` +
         `the same directory, or set ${variableName('adminToken')} or ${variableName('dataDir')}.`,
@@ -110,7 +118,11 @@ function answered(
       response.once('error', reject);
       response.once('end', () => {
         const text = Buffer.concat(chunks).toString();
-        resolve({ status: response.statusCode ?? 0, text, link: response.headers.link ?? '' });
+        resolve({
+          status: response.statusCode ?? 0,
+          text,
+          link: [response.headers.link].flat().join(),
+        });
       });
     });
     request.end(body);

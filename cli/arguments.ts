@@ -121,10 +121,7 @@ function unknownOption(
     : `${sentence}; did you mean ${meant}?`;
 }
 
-function inputOf(
-  values: Readonly<Record<string, unknown>>,
-  positionals: readonly string[],
-): Input {
+function inputOf(values: Readonly<Record<string, unknown>>, positionals: readonly string[]): Input {
   const texts = (name: string): readonly string[] => {
     const value = Object.hasOwn(values, name) ? values[name] : undefined;
     return [value].flat().filter((entry) => typeof entry === 'string');

@@ -131,7 +131,9 @@ function fromFile(input: Input): unknown {
   try {
     return JSON.parse(content);
   } catch {
-    throw new Failure(`${file} is not JSON; it holds a client as \`client show --json\` prints it.`);
+    throw new Failure(
+      `${file} is not JSON; it holds a client as \`client show --json\` prints it.`,
+    );
   }
 }
 

@@ -15,13 +15,10 @@ export async function readNewPassword(input: Input): Promise<string> {
   }
   const password = await ask('New password: ');
   const again = await ask('Once more: ');
-  // Typed by one person a moment apart: no attacker learns from how long this takes.
-  if (!sameText(password, again)) throw new Failure('The two passwords differ; nothing was changed.');
+  if (!Buffer.from(password).equals(Buffer.from(again))) {
+    throw new Failure('The two passwords differ; nothing was changed.');
+  }
   return password;
-}
-
-function sameText(left: string, right: string): boolean {
-  return left.localeCompare(right, 'und', { sensitivity: 'variant' }) === 0;
 }
 
 async function firstLine(): Promise<string> {

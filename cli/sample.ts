@@ -45,7 +45,9 @@ export async function startSample(config: Config, port: number, admin: Admin): P
   let asked = false;
   const exit = once(child, 'exit').catch(() => {});
   const failed = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(`The sample app could not be started: ${error.message}`));
+    child.once('error', (error) =>
+      resolve(`The sample app could not be started: ${error.message}`),
+    );
     child.once('exit', (code, signal) => {
       if (!asked) resolve(`The sample app ended by itself (${signal ?? `exit code ${code}`}).`);
     });

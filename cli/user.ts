@@ -64,7 +64,9 @@ export async function userSetPassword(input: Input, terminal: Terminal): Promise
   const address = await addressOf(config);
   const login = input.operand(0);
   const password = await readNewPassword(input);
-  const user = expected(await withRosterAt(address, (roster) => roster.setPassword(login, password)));
+  const user = expected(
+    await withRosterAt(address, (roster) => roster.setPassword(login, password)),
+  );
   terminal.out(`The password of ${user.login} is changed.`);
   // Whoever knew the old one may be signed in with it.
   const query = new URLSearchParams({ subject: user.id });

@@ -60,7 +60,7 @@ export function openRoster(url: string): Roster {
 
   return {
     async list(after, countMax) {
-      return (await listUsers(database, after, countMax)).map(listed);
+      return (await listUsers(database, loginKeyOf(after) ?? '', countMax)).map(listed);
     },
     async create({ login, name, password }) {
       if (loginKeyOf(login) === undefined) {
