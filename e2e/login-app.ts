@@ -1,0 +1,416 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { startServer, type TestServer, type TestServerOptions } from '#server/testing/harness.ts';
+
+/** A JSON object, or any other body as `{}`. */
+export type Json = Readonly<Record<string, unknown>>;
+
+/** An answer, read to its end. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** The body where it is JSON. */
+  readonly body: Json;
+  /** The body where it is a JSON list. */
+  readonly list: readonly Json[];
+}
+
+export interface RegisteredClient {
+  readonly id: string;
+  /** '' for a public client. */
+  readonly secret: string;
+  readonly method: string;
+  readonly redirectUri: string;
+  readonly document: Json;
+}
+
+/** A server, and what tests ask of it. */
+export interface Deployment {
+  readonly server: TestServer;
+  readonly issuer: string;
+  /** Calls an admin door with the bootstrap token. */
+  admin(method: string, path: string, body?: unknown): Promise<Answer>;
+  /** Registers an app; by default a confidential one that may do everything. */
+  register(fields?: Json): Promise<RegisteredClient>;
+  /** Posts a form to the public listener. */
+  post(path: string, form: Parameters, headers?: Readonly<Record<string, string>>): Promise<Answer>;
+  /** Posts a form as `client`, authenticated by the method it is registered for. */
+  postAs(client: RegisteredClient, path: string, form: Parameters): Promise<Answer>;
+  /** What the admin door says of a token. */
+  introspect(token: string): Promise<Json>;
+  userinfo(token: string): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** Parameters of a request; a list is sent once per value, undefined not at all. */
+export type Parameters = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+export const redirectUri = 'https://app.example/callback';
+export const postLogoutUri = 'https://app.example/signed-out';
+/** An access token's scope for an API. */
+export const everyScope = 'openid offline_access profile api.read api.write';
+
+/** Starts a server of its own for a test file. */
+export async function deploy(options: TestServerOptions = {}): Promise<Deployment> {
+  const server = await startServer(options);
+  const issuer = options.env?.GATEHOUSE_ISSUER ?? server.publicUrl;
+  const admin = (method: string, path: string, body?: unknown) =>
+    call(server.adminUrl + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${server.adminToken}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  const post: Deployment['post'] = (path, form, headers = {}) =>
+    call(server.publicUrl + path, { method: 'POST', body: formOf(form), headers });
+  return {
+    server,
+    issuer,
+    admin,
+    post,
+    async register(fields = {}) {
+      const made = await admin('POST', '/admin/clients', {
+        client_name: 'Test app',
+        redirect_uris: [redirectUri],
+        post_logout_redirect_uris: [postLogoutUri],
+        grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+        scope: everyScope,
+        ...fields,
+      });
+      if (made.status !== 201) throw new Error(`the app was not registered: ${made.text}`);
+      const uris = made.body.redirect_uris;
+      return {
+        id: String(made.body.client_id),
+        secret: String(made.body.client_secret ?? ''),
+        method: String(made.body.token_endpoint_auth_method),
+        redirectUri: String(Array.isArray(uris) ? uris[0] : ''),
+        document: made.body,
+      };
+    },
+    postAs(client, path, form) {
+      if (client.method === 'client_secret_basic') return post(path, form, basic(client));
+      const secret = client.method === 'none' ? undefined : client.secret;
+      return post(path, { client_id: client.id, client_secret: secret, ...form });
+    },
+    async introspect(token) {
+      const answer = await call(`${server.adminUrl}/admin/oauth2/introspect`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.adminToken}` },
+        body: formOf({ token }),
+      });
+      return answer.body;
+    },
+    userinfo: (token) =>
+      call(`${server.publicUrl}/userinfo`, { headers: { authorization: `Bearer ${token}` } }),
+    async close() {
+      await server.stop();
+    },
+  };
+}
+
+/** The Authorization header of a client; id and secret are form-encoded (RFC 6749 §2.3.1). */
+export function basic(
+  client: Pick<RegisteredClient, 'id' | 'secret'>,
+): Readonly<{ authorization: string }> {
+  const pair = `${encodeURIComponent(client.id)}:${encodeURIComponent(client.secret)}`;
+  return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** One request without redirects followed. */
+export async function call(url: string, init: RequestInit = {}): Promise<Answer> {
+  const response = await fetch(url, { redirect: 'manual', ...init });
+  const text = await response.text();
+  const parsed = jsonOf(text);
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: typeof parsed === 'object' && parsed !== null ? { ...parsed } : {},
+    list: Array.isArray(parsed) ? parsed : [],
+  };
+}
+
+export function formOf(parameters: Parameters): URLSearchParams {
+  const form = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const one of typeof value === 'string' ? [value] : (value ?? [])) form.append(name, one);
+  }
+  return form;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A browser's cookies, and requests with them. */
+export interface Browser {
+  readonly cookies: Map<string, string>;
+  get(url: string): Promise<Answer>;
+  post(url: string, form: Parameters): Promise<Answer>;
+}
+
+export function openBrowser(cookies = new Map<string, string>()): Browser {
+  const visit = async (url: string, init: RequestInit) => {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const answer = await call(url, { ...init, headers: { cookie } });
+    for (const line of answer.headers.getSetCookie()) {
+      const [, name = '', value = '', attributes = ''] = /^([^=]+)=([^;]*)(.*)$/.exec(line) ?? [];
+      if (value === '' || /max-age=0/i.test(attributes)) cookies.delete(name);
+      else cookies.set(name, value);
+    }
+    return answer;
+  };
+  return {
+    cookies,
+    get: (url) => visit(url, {}),
+    post: (url, form) => visit(url, { method: 'POST', body: formOf(form) }),
+  };
+}
+
+/** What the login app answers; a function sees the request first. */
+export interface Decisions {
+  readonly login?: Json | ((request: Json) => Json);
+  readonly consent?: Json | ((request: Json) => Json);
+  readonly rejectLogin?: Json;
+  readonly rejectConsent?: Json;
+  readonly rejectLogout?: boolean;
+}
+
+/** Where a journey ended, and what the login app was asked on the way. */
+export interface Journey {
+  /** The last address that the browser was sent to outside of the server; undefined: a page. */
+  readonly callback: URL | undefined;
+  /** The last answer. */
+  readonly answer: Answer;
+  readonly loginRequest: Json | undefined;
+  readonly consentRequest: Json | undefined;
+  readonly logoutRequest: Json | undefined;
+  /** Every address that the browser was sent to. */
+  readonly hops: readonly string[];
+}
+
+const hopsMax = 12;
+
+/** Follows redirects as a browser does, and answers each challenge as a login app does. */
+export async function travel(
+  deployment: Deployment,
+  browser: Browser,
+  first: Answer,
+  decisions: Decisions = {},
+): Promise<Journey> {
+  const requests = new Map<string, Json>();
+  const hops: string[] = [];
+  let answer = first;
+  for (;;) {
+    const location = answer.headers.get('location');
+    const url = location === null ? undefined : new URL(location);
+    if (location !== null) hops.push(location);
+    const isOurs = url?.origin === new URL(deployment.server.publicUrl).origin;
+    const kind = kinds.find((one) => url?.searchParams.has(`${one}_challenge`));
+    if (url === undefined || (!isOurs && kind === undefined) || hops.length > hopsMax) {
+      return {
+        callback: url,
+        answer,
+        loginRequest: requests.get('login'),
+        consentRequest: requests.get('consent'),
+        logoutRequest: requests.get('logout'),
+        hops,
+      };
+    }
+    if (kind === undefined) {
+      answer = await browser.get(url.href);
+      continue;
+    }
+    const challenge = url.searchParams.get(`${kind}_challenge`) ?? '';
+    const next = await decide(deployment, kind, challenge, decisions, requests);
+    if (next === undefined) continue;
+    hops.push(next);
+    answer = await browser.get(next);
+  }
+}
+
+const kinds = ['login', 'consent', 'logout'] as const;
+type Kind = (typeof kinds)[number];
+
+/** The path of a handshake door for one challenge. */
+export function door(kind: Kind, challenge: string, action = ''): string {
+  const path = `/admin/oauth2/auth/requests/${kind}${action === '' ? '' : `/${action}`}`;
+  return `${path}?${kind}_challenge=${encodeURIComponent(challenge)}`;
+}
+
+async function decide(
+  deployment: Deployment,
+  kind: Kind,
+  challenge: string,
+  decisions: Decisions,
+  requests: Map<string, Json>,
+): Promise<string> {
+  const { admin } = deployment;
+  const asked = await admin('GET', door(kind, challenge));
+  if (asked.status !== 200) throw new Error(`the ${kind} request is not to be had: ${asked.text}`);
+  requests.set(kind, asked.body);
+  const decided = decisionOn(kind, asked.body, decisions);
+  const answer = await admin('PUT', door(kind, challenge, decided.action), decided.body);
+  if (typeof answer.body.redirect_to !== 'string') {
+    throw new Error(`the ${kind} app was refused: ${answer.status} ${answer.text}`);
+  }
+  return answer.body.redirect_to;
+}
+
+function decisionOn(kind: Kind, request: Json, decisions: Decisions) {
+  const rejection = {
+    login: decisions.rejectLogin,
+    consent: decisions.rejectConsent,
+    logout: undefined,
+  };
+  const rejected = rejection[kind];
+  if (rejected !== undefined) return { action: 'reject', body: rejected };
+  if (kind === 'logout') return { action: 'accept', body: undefined };
+  const given = decisions[kind];
+  const chosen = typeof given === 'function' ? given(request) : given;
+  const usual =
+    kind === 'login'
+      ? { subject: request.skip === true ? request.subject : 'alice' }
+      : {
+          grant_scope: request.requested_scope,
+          grant_access_token_audience: request.requested_access_token_audience,
+        };
+  return { action: 'accept', body: { ...usual, ...chosen } };
+}
+
+export interface Pkce {
+  readonly verifier: string;
+  readonly challenge: string;
+}
+
+export function newPkce(): Pkce {
+  const verifier = randomBytes(32).toString('base64url');
+  return { verifier, challenge: createHash('sha256').update(verifier).digest('base64url') };
+}
+
+/** What a sign-in may choose. */
+export interface SignIn extends Decisions {
+  readonly browser?: Browser;
+  /** Beyond the usual ones; undefined leaves one out. */
+  readonly parameters?: Parameters;
+  readonly pkce?: Pkce;
+}
+
+/** A journey that began at the authorization endpoint. */
+export interface SignedIn extends Journey {
+  readonly browser: Browser;
+  readonly pkce: Pkce;
+  /** Parameters that the app got back, from query and fragment. */
+  readonly returned: URLSearchParams;
+  readonly code: string;
+}
+
+/** The usual authorization request of a test app. */
+export function authorizationParameters(
+  client: RegisteredClient,
+  pkce: Pkce,
+  parameters: Parameters = {},
+): Parameters {
+  return {
+    client_id: client.id,
+    redirect_uri: client.redirectUri,
+    response_type: 'code',
+    scope: 'openid offline_access',
+    state: 'state-of-the-test-app',
+    code_challenge: pkce.challenge,
+    code_challenge_method: 'S256',
+    ...parameters,
+  };
+}
+
+export function authorizationUrl(deployment: Deployment, parameters: Parameters): string {
+  return `${deployment.server.publicUrl}/oauth2/auth?${formOf(parameters)}`;
+}
+
+/** Sends a browser to the authorization endpoint, and answers what the login app is asked. */
+export async function signIn(
+  deployment: Deployment,
+  client: RegisteredClient,
+  options: SignIn = {},
+): Promise<SignedIn> {
+  const browser = options.browser ?? openBrowser();
+  const pkce = options.pkce ?? newPkce();
+  const parameters = authorizationParameters(client, pkce, options.parameters);
+  const first = await browser.get(authorizationUrl(deployment, parameters));
+  const journey = await travel(deployment, browser, first, options);
+  const returned = new URLSearchParams(
+    `${journey.callback?.search.slice(1) ?? ''}&${journey.callback?.hash.slice(1) ?? ''}`,
+  );
+  return { ...journey, browser, pkce, returned, code: returned.get('code') ?? '' };
+}
+
+/** Redeems what {@link signIn} brought back. */
+export function redeem(
+  deployment: Deployment,
+  client: RegisteredClient,
+  signedIn: Pick<SignedIn, 'code' | 'pkce'>,
+  changes: Parameters = {},
+): Promise<Answer> {
+  return deployment.postAs(client, '/oauth2/token', {
+    grant_type: 'authorization_code',
+    code: signedIn.code,
+    redirect_uri: client.redirectUri,
+    code_verifier: signedIn.pkce.verifier,
+    ...changes,
+  });
+}
+
+export function refresh(
+  deployment: Deployment,
+  client: RegisteredClient,
+  refreshToken: string,
+  changes: Parameters = {},
+): Promise<Answer> {
+  return deployment.postAs(client, '/oauth2/token', {
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+    ...changes,
+  });
+}
+
+export interface Tokens {
+  readonly access: string;
+  readonly refresh: string;
+  readonly id: string;
+  readonly answer: Answer;
+}
+
+/** Tokens of a successful answer; '' for what it has none of. */
+export function tokensOf(answer: Answer): Tokens {
+  if (answer.status !== 200) throw new Error(`no tokens: ${answer.status} ${answer.text}`);
+  const { access_token, refresh_token, id_token } = answer.body;
+  return {
+    access: String(access_token),
+    refresh: String(refresh_token ?? ''),
+    id: String(id_token ?? ''),
+    answer,
+  };
+}
+
+/** Signs in, consents, redeems. */
+export async function connect(
+  deployment: Deployment,
+  client: RegisteredClient,
+  options: SignIn = {},
+): Promise<Tokens & SignedIn> {
+  const signedIn = await signIn(deployment, client, options);
+  const tokens = tokensOf(await redeem(deployment, client, signedIn));
+  return { ...signedIn, ...tokens };
+}
+
+/** The claims of a JWT, unverified. */
+export function claimsOf(jwt: string): Json {
+  const parsed = jsonOf(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString());
+  return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
+}
