@@ -16,7 +16,7 @@ import { extendSession, resumeSession, type SessionOutcome } from '#server/store
 import { subjectFor } from '#server/subject.ts';
 import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import type { Ctx, Env } from './answer.ts';
+import { type Ctx, type Env, requestHeader, requestQuery } from './answer.ts';
 import { redirectTo, refuseToClient, rejectToClient } from './authorization-answer.ts';
 import { type Form, formBytesMax, parseForm, readForm } from './body.ts';
 import { issueCode } from './code.ts';
@@ -57,15 +57,15 @@ async function authorize(engine: Engine, c: Ctx): Promise<Response> {
   const posted = c.req.method === 'POST';
   const parameters = posted
     ? await readForm(c, formBytesMax, repeatable)
-    : parseForm(queryOf(c.req.url), repeatable);
+    : parseForm(requestQuery(c), repeatable);
   if (isRefusal(parameters)) return engine.errorPage(c, parameters);
-  const cookies = readCookies(c.req.header('cookie'));
+  const cookies = readCookies(requestHeader(c, 'cookie'));
   const visit = { engine, ring: engine.keys.current(), cookies, c };
   const loginVerifier = parameters.get('login_verifier');
   if (loginVerifier !== undefined) return afterLogin(visit, loginVerifier);
   const consentVerifier = parameters.get('consent_verifier');
   if (consentVerifier !== undefined) return afterConsent(visit, consentVerifier);
-  return begin(visit, posted ? queryText(parameters) : queryOf(c.req.url), parameters);
+  return begin(visit, posted ? queryText(parameters) : requestQuery(c), parameters);
 }
 
 /** 1. The app's request: find out who is signed in, and hand over to the login app. */
@@ -110,7 +110,7 @@ async function afterLogin(visit: Visit, verifier: string): Promise<Response> {
   const unsuited = judgeLogin(request, { ...login.session, subject }, asked.hintSubject);
   if (unsuited !== undefined) return refuseToClient(engine, redirect, unsuited);
 
-  const outcome = await takeLogin(engine, flow, login, client);
+  const outcome = await takeLogin(engine, login, client);
   if (outcome.kind === 'dead') return refuseToClient(engine, redirect, refuse('login_required'));
   if (outcome.kind !== 'live') return engine.errorPage(visit.c, refuse('flow_used'));
 
@@ -197,7 +197,6 @@ async function knownSession(visit: Visit, client: Client): Promise<FlowSession |
 /** One statement: a new login is written, a skipped one is read again. */
 async function takeLogin(
   engine: Engine,
-  flow: Flow,
   login: LoginDecision,
   client: Client,
 ): Promise<SessionOutcome> {
@@ -222,11 +221,6 @@ async function takeLogin(
 
 function wireSubject(engine: Engine, client: Client, subject: string, forced = ''): string {
   return subjectFor(client, subject, forced, engine.pairwiseSalt);
-}
-
-function queryOf(url: string): string {
-  const at = url.indexOf('?');
-  return at < 0 ? '' : url.slice(at + 1);
 }
 
 /** A posted request as the query it would have been. */

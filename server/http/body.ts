@@ -1,5 +1,5 @@
 import { type Refusal, refuse } from '#core/refusal.ts';
-import type { Ctx } from './answer.ts';
+import { type Ctx, requestHeader } from './answer.ts';
 
 /** Limits of what is read into memory. */
 export const formBytesMax = 64 * 1024;
@@ -28,7 +28,7 @@ export async function readForm(
   bytesMax: number = formBytesMax,
   several: ReadonlySet<string> = none,
 ): Promise<Form | Refusal> {
-  const type = c.req.header('content-type');
+  const type = requestHeader(c, 'content-type');
   if (type === undefined || !isFormType(type)) return refuse('content_type');
   const text = await boundedText(c, bytesMax);
   return text === undefined ? refuse('body_too_large') : parseForm(text, several);
@@ -46,7 +46,7 @@ export async function readJson(
   const text = await boundedText(c, bytesMax);
   if (text === undefined) return refuse('body_too_large');
   if (text === '') return { body: undefined };
-  const type = c.req.header('content-type') ?? '';
+  const type = requestHeader(c, 'content-type') ?? '';
   // A browser sends other types across sites without asking first.
   if (!/^application\/([\w.-]+\+)?json[ \t]*(;|$)/i.test(type)) {
     return refuse('content_type', 'The body must be application/json.');
@@ -146,7 +146,7 @@ function isFormType(type: string): boolean {
  * Content-Length, Node's parser sees to it that no more is sent than was announced.
  */
 async function boundedText(c: Ctx, bytesMax: number): Promise<string | undefined> {
-  const announced = c.req.header('content-length');
+  const announced = requestHeader(c, 'content-length');
   if (announced !== undefined) {
     return Number(announced) > bytesMax ? undefined : c.req.raw.text();
   }

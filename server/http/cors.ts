@@ -1,7 +1,7 @@
 import type { Hono } from 'hono';
 import type { Client } from '#core/client.ts';
 import type { Config } from '#server/config/config.ts';
-import { type Ctx, type Env, json } from './answer.ts';
+import { type Ctx, type Env, json, requestHeader } from './answer.ts';
 import { addHeader } from './frame.ts';
 
 /** How long a browser may remember a preflight. */
@@ -24,7 +24,7 @@ export function addPreflights(
   for (const path of paths.open) app.options(path, () => preflight('*', 'GET'));
   for (const path of paths.byClient) {
     app.options(path, (c) => {
-      const origin = c.req.header('origin');
+      const origin = requestHeader(c, 'origin');
       return origin === undefined
         ? preflight(undefined, 'GET, POST')
         : preflight(origin, 'GET, POST');
@@ -38,7 +38,7 @@ export function addPreflights(
  * be read too, and again when the client is known. Cookies are never involved.
  */
 export function permitOrigin(c: Ctx, config: Config, client?: Client): void {
-  const origin = c.req.header('origin');
+  const origin = requestHeader(c, 'origin');
   if (origin === undefined) return;
   addHeader(c, 'vary', 'origin');
   const allowed =

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { Hono } from 'hono';
 import { routePath } from 'hono/route';
 import { refuse } from '#core/refusal.ts';
@@ -7,7 +7,7 @@ import type { Config } from '#server/config/config.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
 import { DatabaseUnavailable } from '#server/store/database.ts';
-import { type Ctx, type Env, refusalAnswer } from './answer.ts';
+import { type Ctx, type Env, refusalAnswer, type Socketed } from './answer.ts';
 import { addressReader } from './client-address.ts';
 
 export interface FrameOptions {
@@ -18,12 +18,6 @@ export interface FrameOptions {
   readonly admin: boolean;
   /** The path to route by; absent: the URL's. */
   readonly getPath?: (request: Request) => string;
-}
-
-/** What the Node adapter hands over beside the request; absent where a test calls the app itself. */
-export interface Socketed {
-  readonly incoming?: IncomingMessage;
-  readonly outgoing?: ServerResponse;
 }
 
 /** The route of requests that no route is declared for (R21). */

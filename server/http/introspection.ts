@@ -6,7 +6,7 @@ import { subjectFor } from '#server/subject.ts';
 import type { AccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';
-import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
+import { type Ctx, type Env, json, refusalAnswer, requestHeader } from './answer.ts';
 import { formBytesMax, readForm } from './body.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { authenticateClient, clientRefusalAnswer } from './client-authentication.ts';
@@ -46,7 +46,7 @@ async function publicDoor(engine: Engine, c: Ctx): Promise<Response> {
   const slowed = limited(engine, c, 'introspect', form.get('client_id'));
   if (slowed !== undefined) return slowed;
   const ring = engine.keys.current();
-  const authorization = c.req.header('authorization');
+  const authorization = requestHeader(c, 'authorization');
   const caller = await authenticateClient(engine, ring, authorization, form);
   if (isRefusal(caller)) return clientRefusalAnswer(caller, authorization);
   // Who cannot prove who it is could fish for live tokens (RFC 7662 §4).

@@ -7,7 +7,7 @@ import { newId } from '#server/identifiers.ts';
 import { resumeSession } from '#server/store/session.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { decodeLogout, encodeLogout, type LogoutFlow } from '#tokens/logout.ts';
-import type { Ctx, Env } from './answer.ts';
+import { type Ctx, type Env, requestHeader, requestQuery } from './answer.ts';
 import { redirectTo } from './authorization-answer.ts';
 import { formBytesMax, parseForm, readForm } from './body.ts';
 import { readCookies } from './cookies.ts';
@@ -21,7 +21,7 @@ type LogoutPurpose = 'logout_challenge' | 'logout_verifier';
 export function logoutRoutes(engine: Engine): Hono<Env> {
   const path = '/oauth2/sessions/logout';
   return new Hono<Env>()
-    .get(path, (c) => logout(engine, c, parseForm(queryOf(c.req.url))))
+    .get(path, (c) => logout(engine, c, parseForm(requestQuery(c))))
     .post(path, async (c) => logout(engine, c, await readForm(c, formBytesMax)));
 }
 
@@ -29,12 +29,12 @@ async function logout(engine: Engine, c: Ctx, form: Parameters | Refusal): Promi
   await engine.feed.fresh();
   if (isRefusal(form)) return engine.errorPage(c, form);
   const ring = engine.keys.current();
-  const cookies = readCookies(c.req.header('cookie'));
+  const cookies = readCookies(requestHeader(c, 'cookie'));
   const cookieSession = sessionIdOf(engine, ring, cookies);
   const verifier = form.get('logout_verifier');
   const answer =
     verifier === undefined
-      ? await begin(engine, ring, form, cookieSession, queryOf(c.req.url))
+      ? await begin(engine, ring, form, cookieSession, requestQuery(c))
       : await finish(engine, ring, verifier, cookieSession);
   return isRefusal(answer) ? engine.errorPage(c, answer) : answer;
 }
@@ -165,9 +165,4 @@ export async function openLogout(
     return refuse(purpose === 'logout_challenge' ? 'challenge_unknown' : 'flow_invalid');
   }
   return flow;
-}
-
-function queryOf(url: string): string {
-  const at = url.indexOf('?');
-  return at < 0 ? '' : url.slice(at + 1);
 }

@@ -6,7 +6,7 @@ import type { NewRevocation } from '#server/store/revocation.ts';
 import { openAccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';
-import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
+import { type Ctx, type Env, json, refusalAnswer, requestHeader } from './answer.ts';
 import { formBytesMax, readForm } from './body.ts';
 import { authenticateClient, clientRefusalAnswer } from './client-authentication.ts';
 import { permitOrigin } from './cors.ts';
@@ -25,7 +25,7 @@ async function revoke(engine: Engine, c: Ctx): Promise<Response> {
   const slowed = limited(engine, c, 'revoke', form.get('client_id'));
   if (slowed !== undefined) return slowed;
   const ring = engine.keys.current();
-  const authorization = c.req.header('authorization');
+  const authorization = requestHeader(c, 'authorization');
   const caller = await authenticateClient(engine, ring, authorization, form);
   if (isRefusal(caller)) return clientRefusalAnswer(caller, authorization);
   permitOrigin(c, engine.config, caller.client);

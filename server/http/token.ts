@@ -2,7 +2,7 @@ import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
+import { type Ctx, type Env, json, refusalAnswer, requestHeader } from './answer.ts';
 import { type Form, formBytesMax, readForm } from './body.ts';
 import {
   type AuthenticatedClient,
@@ -44,7 +44,7 @@ async function token(engine: Engine, c: Ctx): Promise<Response> {
   const form = await readForm(c, formBytesMax, repeatable);
   if (isRefusal(form)) return refusalAnswer(form);
   const ring = engine.keys.current();
-  const authorization = c.req.header('authorization');
+  const authorization = requestHeader(c, 'authorization');
   const slowed = limited(engine, c, 'token', form.get('client_id'));
   if (slowed !== undefined) return slowed;
   const authenticated = await authenticateClient(engine, ring, authorization, form);

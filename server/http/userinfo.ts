@@ -4,7 +4,7 @@ import type { Engine } from '#server/engine.ts';
 import { readClaimsOf } from '#server/store/chain.ts';
 import type { AccessToken } from '#tokens/access-token.ts';
 import { signJws } from '#tokens/jws.ts';
-import { type Ctx, type Env, json, noStore, refusalAnswer } from './answer.ts';
+import { type Ctx, type Env, json, noStore, refusalAnswer, requestHeader } from './answer.ts';
 import { formBytesMax, readForm } from './body.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { permitOrigin } from './cors.ts';
@@ -58,7 +58,7 @@ async function storedClaims(engine: Engine, token: AccessToken): Promise<string 
 
 /** The token of the Authorization header, or of the form of a POST (RFC 6750 §2); never of the URL. */
 async function presentedToken(c: Ctx): Promise<string | Refusal> {
-  const header = c.req.header('authorization');
+  const header = requestHeader(c, 'authorization');
   if (c.req.query('access_token') !== undefined) {
     return refuse('token_missing', 'An access token must not be sent in the URL.');
   }
@@ -67,7 +67,7 @@ async function presentedToken(c: Ctx): Promise<string | Refusal> {
     return match?.[1] ?? refuse('token_missing');
   }
   if (c.req.method !== 'POST') return refuse('token_missing');
-  if (c.req.header('content-type') === undefined) return refuse('token_missing');
+  if (requestHeader(c, 'content-type') === undefined) return refuse('token_missing');
   const form = await readForm(c, formBytesMax);
   if (isRefusal(form)) return form;
   return form.get('access_token') ?? refuse('token_missing');

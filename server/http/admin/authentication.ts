@@ -1,8 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { type Refusal, refusals, refuse } from '#core/refusal.ts';
-import { type Env, refusalAnswer } from '#server/http/answer.ts';
-import type { Socketed } from '#server/http/frame.ts';
+import { type Env, refusalAnswer, type Socketed } from '#server/http/answer.ts';
+
 import type { Node } from '#server/node.ts';
 import { type AdminRole, findCredential } from '#server/store/credential.ts';
 import type { Mortal } from '#server/store/feed.ts';
