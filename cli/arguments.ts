@@ -16,6 +16,7 @@ export function understand(argv: readonly string[], commands: readonly Command[]
   if (first === undefined) return { asks: 'help' };
   if (first === '--version' || first === '-v') return { asks: 'version' };
   if (first === '--help' || first === '-h') return { asks: 'help' };
+  if (first.startsWith('-')) return wrong(`${first} belongs behind a command: "serve --help".`);
   if (first === 'help') return helpOn(argv.slice(1), commands);
   const found = commands.find(({ name }) => name === first || name === `${first} ${second}`);
   if (found === undefined) return unknownCommand(argv, commands);
@@ -45,7 +46,6 @@ function unknownCommand(argv: readonly string[], commands: readonly Command[]): 
     return wrong(unknown(`"${group} ${word}" is not a command`, `${group} ${word}`, names));
   }
   const written = word === undefined ? group : `${group} ${word}`;
-  if (group === '') return wrong(`${argv[0]} belongs behind a command, as in "serve --help".`);
   const groups = commands.map(({ name }) => ({ name: name.split(' ')[0] ?? name }));
   const whole = nearest(written, namesOf(commands));
   if (whole !== undefined) return wrong(`"${written}" is not a command; did you mean "${whole}"?`);

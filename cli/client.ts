@@ -4,7 +4,7 @@ import { type Admin, openAdmin } from './admin.ts';
 import { Failure, type Input, type Terminal } from './command.ts';
 import { shown, table } from './help.ts';
 
-const pageSize = 500;
+const pageSize = 200;
 type Document = ReadonlyMap<string, unknown>;
 
 /** `gatehouse client list` */
@@ -142,10 +142,15 @@ function print(client: Document, input: Input, terminal: Terminal): void {
     terminal.out(JSON.stringify(plain(client), undefined, 2));
     return;
   }
-  const width = Math.max(0, ...[...client.keys()].map((name) => name.length));
-  for (const name of client.keys()) {
-    const value = text(client, name);
-    if (value !== '') terminal.out(`${name.padEnd(width)}  ${shown(value)}`);
+  const first = ['client_id', 'client_name', 'client_secret'];
+  const others = [...client.keys()].filter((name) => !first.includes(name)).sort();
+  const rows = [...first, ...others].map((name) => [name, text(client, name)] as const);
+  const width = Math.max(...others.map((name) => name.length));
+  for (const [name, value] of rows) {
+    // What says nothing is left out: `--json` has it.
+    if (value !== '' && value !== '{}' && name !== 'client_secret_expires_at') {
+      terminal.out(`${name.padEnd(width)}  ${shown(value)}`);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Config } from '#server/config/config.ts';
 import type { SettingTexts } from '#server/config/environment.ts';
 import type { Log } from '#server/operation/log.ts';
+import { drainSecondsSpare, inTime } from './drain.ts';
 
 /** The processes that answer requests: this one, or workers. */
 export interface Nodes {
@@ -18,9 +19,6 @@ export interface NodesOptions {
   readonly pretty: boolean;
 }
 
-/** What a drain may take beyond `drainSecondsMax` before it is cut off. */
-export const drainSecondsSpare = 5;
-
 /** Starts the server and resolves when it answers: one worker is this very process. */
 export async function startNodes(options: NodesOptions): Promise<Nodes> {
   // Loaded where it is needed: a primary of workers answers nothing itself.
@@ -32,17 +30,4 @@ export async function startNodes(options: NodesOptions): Promise<Nodes> {
     adminPort: server.adminPort,
     stop: () => inTime(server.stop(), options.config.drainSecondsMax + drainSecondsSpare),
   };
-}
-
-/** Waits for `work`, at most so long; false: it took longer. */
-export async function inTime(work: Promise<unknown>, secondsMax: number): Promise<boolean> {
-  let deadline: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    deadline = setTimeout(() => resolve(false), secondsMax * 1000);
-  });
-  try {
-    return await Promise.race([work.then(() => true), late]);
-  } finally {
-    clearTimeout(deadline);
-  }
 }

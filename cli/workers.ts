@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { variablesOf } from '#server/config/environment.ts';
 import { Failure } from './command.ts';
-import { drainSecondsSpare, inTime, type Nodes, type NodesOptions } from './nodes.ts';
+import { drainSecondsSpare, inTime } from './drain.ts';
+import type { Nodes, NodesOptions } from './nodes.ts';
 import { drainOrder, reportOf } from './worker.ts';
 
 /** A worker that dies is replaced after this long, doubled for each that died young before it. */

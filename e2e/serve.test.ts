@@ -1,0 +1,223 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { Agent, request } from 'node:http';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase, testPort } from '#server/testing/harness.ts';
+import { finishProgram, type Program, runProgram, stillRunning } from '#server/testing/program.ts';
+
+const state = { directory: '', publicPort: 0, adminPort: 0 };
+const started: Program[] = [];
+let database: TestDatabase;
+
+beforeAll(async () => {
+  state.directory = await mkdtemp(join(tmpdir(), 'gatehouse-serve-'));
+  state.publicPort = await testPort();
+  state.adminPort = await testPort();
+  database = await createTestDatabase();
+});
+
+afterAll(async () => {
+  for (const program of started) program.signal('SIGKILL');
+  await Promise.all(started.map((program) => program.ended()));
+  await database?.close();
+  await rm(state.directory, { recursive: true, force: true });
+});
+
+function environment(more: Readonly<Record<string, string>> = {}) {
+  return {
+    GATEHOUSE_PUBLIC_PORT: String(state.publicPort),
+    GATEHOUSE_ADMIN_PORT: String(state.adminPort),
+    GATEHOUSE_DATA_DIR: state.directory,
+    GATEHOUSE_DATABASE_URL: database.urls.server,
+    ...more,
+  };
+}
+
+async function serve(args: readonly string[], more?: Readonly<Record<string, string>>) {
+  const program = runProgram(['serve', ...args], environment(more));
+  started.push(program);
+  await program.wrote('"event":"ready"');
+  return program;
+}
+
+/** The processes that answer `count` requests, each on a connection of its own, are all alive. */
+async function answers(count: number): Promise<void> {
+  const url = `http://127.0.0.1:${state.publicPort}/health/ready`;
+  for (let n = 0; n < count; n += 1) {
+    const status = await new Promise((resolve, reject) => {
+      request(url, { agent: new Agent() }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode));
+      })
+        .on('error', reject)
+        .end();
+    });
+    expect(status).toBe(200);
+  }
+}
+
+describe('gatehouse serve', () => {
+  test('one worker is the process itself; SIGTERM drains it to exit code 0', async () => {
+    const program = await serve([]);
+    await answers(2);
+    expect(program.descendants()).toEqual([]);
+    program.signal('SIGTERM');
+    expect((await program.ended()).code).toBe(0);
+  });
+
+  test('--workers 2 answers from two processes, and one that dies is replaced', async () => {
+    const program = await serve(['--workers', '2']);
+    const [first = 0, second = 0] = program.descendants();
+    expect(second).not.toBe(0);
+    await answers(4);
+    process.kill(first, 'SIGKILL');
+    await program.wrote('"event":"worker_replaced"');
+    expect(program.descendants()).toHaveLength(2);
+    expect(program.descendants()).not.toContain(first);
+    await answers(4);
+    const pids = program.descendants();
+    program.signal('SIGTERM');
+    expect((await program.ended()).code).toBe(0);
+    expect(await stillRunning(pids, 1_000)).toEqual([]);
+  });
+
+  test('workers end with their primary, however it ends', async () => {
+    const program = await serve([], { GATEHOUSE_WORKERS: '2' });
+    const pids = program.descendants();
+    expect(pids).toHaveLength(2);
+    program.signal('SIGKILL');
+    expect(await stillRunning(pids, 5_000)).toEqual([]);
+  });
+
+  test('a request under way ends well; a second signal does not wait for one', async () => {
+    for (const impatient of [false, true]) {
+      const program = await serve(['--workers', '2']);
+      const pending = slowRequest();
+      await pending.sent;
+      program.signal('SIGTERM');
+      await program.wrote('"event":"draining"');
+      await sleep(700);
+      if (impatient) {
+        program.signal('SIGTERM');
+        expect((await program.ended()).code).toBe(143);
+        expect(await pending.answer).toBe('no answer');
+      } else {
+        pending.finish();
+        expect(await pending.answer).toBe('401');
+        expect((await program.ended()).code).toBe(0);
+      }
+    }
+  });
+});
+
+/** A token request whose body comes in two parts. */
+function slowRequest() {
+  const body = 'grant_type=client_credentials';
+  const headers = {
+    'content-type': 'application/x-www-form-urlencoded',
+    'content-length': body.length,
+    authorization: `Basic ${Buffer.from('nobody:nothing').toString('base64')}`,
+  };
+  const url = `http://127.0.0.1:${state.publicPort}/oauth2/token`;
+  const sending = request(url, { method: 'POST', headers, agent: new Agent() });
+  const answer = new Promise<string>((resolve) => {
+    sending.on('response', (response) => {
+      response.resume().on('end', () => resolve(String(response.statusCode)));
+    });
+    sending.on('error', () => resolve('no answer'));
+  });
+  const sent = new Promise<void>((resolve) => sending.write(body.slice(0, 5), () => resolve()));
+  return { sent: sent.then(() => sleep(200)), answer, finish: () => sending.end(body.slice(5)) };
+}
+
+describe('what keeps it from serving is a sentence on stderr, and exit code 1', () => {
+  const closed = 'postgres://gatehouse_server:hunter2@127.0.0.1:1/gatehouse';
+  test.each<[string, () => Record<string, string>, RegExp]>([
+    [
+      'no database',
+      () => ({ GATEHOUSE_DATABASE_URL: '' }),
+      /GATEHOUSE_DATABASE_URL is not set, and `serve` starts no PostgreSQL.*`npm start`/,
+    ],
+    [
+      'a database that is away',
+      () => ({ GATEHOUSE_DATABASE_URL: closed }),
+      /^PostgreSQL at 127\.0\.0\.1:1 cannot be reached \(ECONNREFUSED\): start it, or correct GATEHOUSE_DATABASE_URL\.$/m,
+    ],
+    [
+      'a wrong password',
+      () => ({ GATEHOUSE_DATABASE_URL: withPassword(database.urls.server, 'hunter2') }),
+      /does not let "gatehouse_server" in: check user and password in GATEHOUSE_DATABASE_URL/,
+    ],
+    [
+      'a wrong password beside a right owner',
+      () => ({
+        GATEHOUSE_DATABASE_URL: withPassword(database.urls.server, 'hunter2'),
+        GATEHOUSE_DATABASE_OWNER_URL: database.urls.owner,
+      }),
+      /does not let "gatehouse_server" in: check user and password in GATEHOUSE_DATABASE_URL/,
+    ],
+    [
+      'a database that is not there',
+      () => ({ GATEHOUSE_DATABASE_URL: inDatabase(database.urls.server, 'none') }),
+      /There is no database "none"/,
+    ],
+    [
+      'no schema',
+      () => ({ GATEHOUSE_DATABASE_URL: inDatabase(database.urls.superuser, 'postgres') }),
+      /The database has no schema yet: run `gatehouse schema up`/,
+    ],
+    [
+      'a wrong setting',
+      () => ({ GATEHOUSE_CODE_SECONDS: '1 year' }),
+      /GATEHOUSE_CODE_SECONDS must be a duration/,
+    ],
+    [
+      'a master key that is none',
+      () => ({ GATEHOUSE_MASTER_KEYS: '/dev/null' }),
+      /The master key file \/dev\/null holds no key/,
+    ],
+  ])('%s', async (_name, env, sentence) => {
+    const { code, stdout, stderr } = await finishProgram(['serve'], environment(env()));
+    expect(stderr).toMatch(sentence);
+    expect(stderr + stdout).not.toMatch(/hunter2|\n\s+at /);
+    expect(code).toBe(1);
+  });
+
+  test('a worker that cannot start says why, once', async () => {
+    const env = environment({ GATEHOUSE_MASTER_KEYS: '/dev/null' });
+    const { code, stderr } = await finishProgram(['serve', '--workers', '2'], env);
+    expect(stderr.match(/holds no key/g)).toHaveLength(1);
+    expect(code).toBe(1);
+  });
+
+  test('a port in use', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(state.adminPort, '127.0.0.1', resolve));
+    const { code, stderr } = await finishProgram(['serve'], environment());
+    other.close();
+    expect(stderr).toContain(`127.0.0.1:${state.adminPort} is in use`);
+    expect(stderr).toContain('change GATEHOUSE_ADMIN_PORT');
+    expect(code).toBe(1);
+  });
+
+  test('unsafe settings are said at every start', async () => {
+    const program = await serve([], { GATEHOUSE_RATE_LIMITS: 'off' });
+    expect(program.output()).toContain('WARNING: GATEHOUSE_RATE_LIMITS is off');
+    program.signal('SIGINT');
+    expect((await program.ended()).code).toBe(0);
+  });
+});
+
+function withPassword(url: string, password: string): string {
+  const changed = new URL(url);
+  changed.password = password;
+  return changed.href;
+}
+
+function inDatabase(url: string, name: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${name}`;
+  return changed.href;
+}
