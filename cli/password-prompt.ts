@@ -59,7 +59,8 @@ function ask(question: string): Promise<string> {
         else if (character >= ' ' && typed.length < charactersMax) typed += character;
       }
     };
-    stderr.write(question);
+    // First unseen, then asked: what is typed ahead is not shown either.
     stdin.setEncoding('utf8').setRawMode(true).resume().on('data', take);
+    stderr.write(question);
   });
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { testPort } from '#server/testing/harness.ts';
+import { createTestDatabase, testPort } from '#server/testing/harness.ts';
 import { finishProgram, type Program, runProgram, stillRunning } from '#server/testing/program.ts';
 
 const state = { directory: '', ports: [0, 0, 0] };
@@ -144,6 +144,27 @@ describe('npm start, from nothing', () => {
     expect(code).toBe(1);
     expect(await stillRunning(pids, 8_000)).toEqual([]);
   });
+});
+
+test('with a database of its own operator it brings none, and migrates that one', async () => {
+  const database = await createTestDatabase();
+  const dataDir = join(state.directory, 'elsewhere');
+  const env = {
+    GATEHOUSE_DATA_DIR: dataDir,
+    GATEHOUSE_DATABASE_URL: database.urls.server,
+    GATEHOUSE_DATABASE_OWNER_URL: database.urls.owner,
+  };
+  const program = await start(env);
+  expect(await stat(join(dataDir, 'postgres')).catch(() => 'none')).toBe('none');
+
+  // The one child there is, the sample app, ends by itself: everything stops.
+  const [sample = 0, ...others] = program.descendants();
+  expect(others).toEqual([]);
+  process.kill(sample, 'SIGKILL');
+  const { code, stderr } = await program.ended();
+  expect(stderr).toContain('The sample app ended by itself (SIGKILL).');
+  expect(code).toBe(1);
+  await database.close();
 });
 
 describe('what keeps it from starting is said at once', () => {

@@ -112,7 +112,7 @@ async function listenBoth(config: Config, publicSide: Hono<Env>, adminSide: Hono
     config.tlsCert === undefined || config.tlsKey === undefined
       ? undefined
       : { cert: readFileSync(config.tlsCert, 'utf8'), key: readFileSync(config.tlsKey, 'utf8') };
-  const admin = await listen(adminSide, { host: config.adminHost, port: config.adminPort });
+  const admin = await listen(adminSide, { host: config.adminHost, port: config.adminPort, tls });
   const open: Listener = await listen(publicSide, {
     host: config.publicHost,
     port: config.publicPort,
