@@ -33,9 +33,10 @@ function loginSuits(
   hintSubject: string | undefined,
   nowSeconds: number,
 ): boolean {
-  if (request.maxAge !== undefined && nowSeconds - login.authenticatedAt > request.maxAge) {
-    return false;
-  }
+  const ageSeconds = nowSeconds - login.authenticatedAt;
+  // Zero is prompt=login, also within the second of the login (OIDC Core §3.1.2.1).
+  if (request.maxAge === 0) return false;
+  if (request.maxAge !== undefined && ageSeconds > request.maxAge) return false;
   if (hintSubject !== undefined && hintSubject !== login.subject) return false;
   const wanted = request.claims?.subject;
   return wanted === undefined || wanted === login.subject;

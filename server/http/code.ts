@@ -1,9 +1,11 @@
+import type { AuthorizationRequest } from '#core/authorization-request.ts';
 import { refuse } from '#core/refusal.ts';
 import { newId } from '#server/identifiers.ts';
 import { type Code, codePrefix, encodeCode } from '#tokens/code.ts';
 import type { ConsentDecision, Flow, FlowSession } from '#tokens/flow.ts';
 import type { Asked, Visit } from './authorization.ts';
 import { answerClient, refuseToClient } from './authorization-answer.ts';
+import { requestedAudience } from './handshake/request-view.ts';
 import { codeSealedCharsMax, sealForUrl } from './sealed.ts';
 
 /**
@@ -32,7 +34,7 @@ export async function issueCode(
     remember: consent.remember,
     rememberSeconds: consent.rememberSeconds,
     skipped: flow.rememberedBorn !== undefined,
-    detail: consentDetail(flow, session, consent),
+    detail: consentDetail(flow, request, session, consent),
   });
   if (grant.kind === 'redeemed') return engine.errorPage(visit.c, refuse('flow_used'));
   if (grant.kind !== 'granted') {
@@ -74,13 +76,14 @@ export async function issueCode(
 /** What the consent listing shows later (Hydra's oAuth2ConsentSession). */
 function consentDetail(
   flow: Flow,
+  request: AuthorizationRequest,
   session: FlowSession,
   consent: ConsentDecision,
 ): Readonly<Record<string, unknown>> {
   return {
     query: flow.query,
-    scope: consent.scope,
-    audience: consent.audience,
+    scope: request.scope,
+    audience: requestedAudience(request),
     acr: session.acr,
     amr: session.amr,
     context: flow.context,

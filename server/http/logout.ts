@@ -4,6 +4,7 @@ import type { Parameters } from '#core/parameters.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
 import { newId } from '#server/identifiers.ts';
+import { isTombstone } from '#server/store/flow-reference.ts';
 import { resumeSession } from '#server/store/session.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { decodeLogout, encodeLogout, type LogoutFlow } from '#tokens/logout.ts';
@@ -95,6 +96,10 @@ async function finish(
 ): Promise<Response | Refusal> {
   const flow = await openLogout(engine, ring, 'logout_verifier', verifier);
   if (isRefusal(flow)) return flow;
+  // Rejected after it was accepted: the later word counts.
+  if (await isTombstone(engine.database, flow.id)) {
+    return refuse('flow_invalid', 'This logout request was rejected.');
+  }
   return signOut(engine, flow, cookieSession === flow.sessionId);
 }
 
