@@ -54,7 +54,9 @@ export type RefreshOutcome =
  * Rotates refresh chains by compare-and-set on the generation (design, hot path 4). A retry inside
  * the grace writes the row as it is and so gets the same successor. Touches no indexed column: the
  * updates stay HOT (fillfactor 80: 100 %; at 100: 60 %). Probes chain, grant, session by id and
- * cutoff twice. The sweeper keeps a session's row while a chain refers to it.
+ * cutoff twice. The sweeper keeps a session's row while a chain refers to it. A statement that
+ * waited for the row has an older now() than the rotation that it waited for, so without a grace no
+ * time is compared at all.
  */
 const rotate: Statement = {
   name: 'refresh',
@@ -72,7 +74,8 @@ with input as (
   )
 ), prior as (
   select i.id, c.generation, c.client_id, c.cnf, c.attempt, c.scope, c.resource,
-    c.rotated_at + make_interval(secs => i.grace_seconds) > now() as in_grace,
+    i.grace_seconds > 0
+      and c.rotated_at + make_interval(secs => i.grace_seconds) > now() as in_grace,
     c.revoked_at is null and c.refreshable and c.expires_at > now()
       and (c.absolute_expires_at is null or c.absolute_expires_at > now())
       and g.id is not null
@@ -103,7 +106,8 @@ with input as (
     and c.revoked_at is null
     and (c.generation <= i.generation
       or (c.generation = i.generation + 1
-        and (c.rotated_at + make_interval(secs => i.grace_seconds) > now()
+        and (i.grace_seconds > 0
+            and c.rotated_at + make_interval(secs => i.grace_seconds) > now()
           or c.attempt = i.attempt)))
     and (i.scope is null or string_to_array(i.scope, ' ') <@ c.scope)
     and (i.resource is null or string_to_array(i.resource, ' ') <@ c.resource)
