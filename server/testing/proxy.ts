@@ -1,7 +1,7 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
 /** A TCP proxy between a node and PostgreSQL that fails in the ways that networks fail. */
-export interface Proxy {
+export interface TestProxy {
   /** The same database, through the proxy. */
   through(url: string): string;
   /** From here on nothing passes, either way, and nobody is told: packets are dropped. */
@@ -21,7 +21,7 @@ export interface Proxy {
 }
 
 /** Starts a proxy to PostgreSQL on `port` of 127.0.0.1. */
-export async function openProxy(port: number): Promise<Proxy> {
+export async function openProxy(port: number): Promise<TestProxy> {
   const pairs = new Set<Pair>();
   const fate: Fate = { held: false, statement: '', answersToLose: 0, lost: 0 };
   const server = createServer((near) => {

@@ -1,0 +1,287 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createMetrics } from '#server/operation/metrics.ts';
+import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
+import {
+  newAttempt,
+  newChain,
+  newGrant,
+  newSession,
+  openTestStore,
+  type TestStore,
+  writeLogin,
+} from '#server/testing/records.ts';
+import { createWrites } from '#server/writes.ts';
+import { createBatch, rowTriesMax } from './batch.ts';
+import { type Database, DatabaseUnavailable, openDatabase } from './database.ts';
+import { refreshChains } from './refresh.ts';
+import { beginSessions, type NewSession, type SessionOutcome } from './session.ts';
+
+/** A batch of numbered items whose statements can be watched and held up. */
+function watched(options: { rowsMax?: number; waitingMax?: number } = {}) {
+  const statements: string[][] = [];
+  const watch = { inFlight: 0, inFlightMost: 0, gate: Promise.resolve() };
+  const add = createBatch<string, string>({
+    name: 'watched',
+    rowsMax: options.rowsMax ?? 100,
+    waitingMax: options.waitingMax ?? 1000,
+    key: (item) => item.slice(0, 1),
+    async run(items) {
+      statements.push([...items]);
+      watch.inFlight += 1;
+      watch.inFlightMost = Math.max(watch.inFlightMost, watch.inFlight);
+      await watch.gate;
+      await sleep(1);
+      watch.inFlight -= 1;
+      return items.map((item) => `did ${item}`);
+    },
+  });
+  return { add, statements, watch };
+}
+
+describe('design, hot path 8: what arrives while a statement runs forms the next', () => {
+  test('what one turn of the loop brings shares a statement, sorted by key', async () => {
+    const { add, statements } = watched();
+    const results = await Promise.all(['c1', 'a1', 'b1'].map(add));
+    expect(results).toEqual(['did c1', 'did a1', 'did b1']);
+    expect(statements).toEqual([['a1', 'b1', 'c1']]);
+  });
+
+  test('equal keys never share a statement, and go in the order in which they came', async () => {
+    const { add, statements } = watched();
+    const results = await Promise.all(['a1', 'b1', 'a2', 'a3', 'b2'].map(add));
+    expect(results).toEqual(['did a1', 'did b1', 'did a2', 'did a3', 'did b2']);
+    expect(statements).toEqual([['a1', 'b1'], ['a2', 'b2'], ['a3']]);
+  });
+
+  test('one statement is in flight at a time, and none is larger than allowed', async () => {
+    const { add, statements, watch } = watched({ rowsMax: 3 });
+    const letters = [...'abcdefghij'];
+    await Promise.all(letters.map((letter) => add(`${letter}1`)));
+    expect(statements.map((rows) => rows.length)).toEqual([3, 3, 3, 1]);
+    expect(watch.inFlightMost).toBe(1);
+  });
+
+  test('R21: the queue is bounded; over it callers are told 503, and it takes up again', async () => {
+    const { add, watch } = watched({ waitingMax: 5 });
+    let open = () => {};
+    watch.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const first = add('a1');
+    await sleep(5);
+    const queued = ['b1', 'c1', 'd1', 'e1', 'f1'].map(add);
+    await expect(add('g1')).rejects.toThrow(DatabaseUnavailable);
+    open();
+    expect(await Promise.all([first, ...queued])).toHaveLength(6);
+    expect(await add('g1')).toBe('did g1');
+  });
+
+  test('an outage is told to all of the batch at once, and the next batch is tried again', async () => {
+    const state = { runs: 0, away: true };
+    const add = createBatch<string, string>({
+      name: 'outage',
+      rowsMax: 10,
+      waitingMax: 10,
+      key: (item) => item,
+      run: async (items) => {
+        state.runs += 1;
+        if (state.away) throw new DatabaseUnavailable('away');
+        return items;
+      },
+    });
+    const outcomes = await Promise.allSettled(['a', 'b', 'c'].map(add));
+    expect(outcomes.map((one) => one.status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(state.runs).toBe(1);
+    state.away = false;
+    expect(await add('a')).toBe('a');
+  });
+
+  test('a row without an answer is a fault of ours, not a success', async () => {
+    const add = createBatch<string, string>({
+      name: 'short',
+      rowsMax: 10,
+      waitingMax: 10,
+      key: (item) => item,
+      run: async (items) => items.slice(1),
+    });
+    const [one, two] = await Promise.allSettled([add('a'), add('b')]);
+    expect(one).toMatchObject({ status: 'fulfilled', value: 'b' });
+    expect(two).toMatchObject({ status: 'rejected' });
+  });
+});
+
+let store: TestStore;
+let proxy: TestProxy;
+let remote: Database;
+beforeAll(async () => {
+  store = await openTestStore();
+  proxy = await openProxy(Number(new URL(store.urls.server).port));
+  remote = openDatabase({
+    url: proxy.through(store.urls.server),
+    applicationName: 'gatehouse-pool',
+    connectionsMax: 4,
+    connectMsMax: 5000,
+    statementMsMax: 20_000,
+  });
+});
+afterAll(async () => {
+  await remote?.close();
+  await proxy?.close();
+  await store?.close();
+});
+
+describe('a row that PostgreSQL refuses does not take the others along', () => {
+  function sessions() {
+    const sizes: number[] = [];
+    const add = createBatch<NewSession, SessionOutcome>({
+      name: 'session',
+      rowsMax: 200,
+      waitingMax: 1000,
+      key: (session) => session.id,
+      run: (items) => {
+        sizes.push(items.length);
+        return beginSessions(store.database, items);
+      },
+    });
+    return { add, sizes };
+  }
+
+  test.each([
+    ['class 22: U+0000 in a string', { subject: 'ann\0' }, '22021'],
+    ['class 22: a time out of range', { authenticatedAt: 9e17 }, '22008'],
+    ['class 23: a value that a CHECK refuses', { subject: 'x'.repeat(256) }, '23514'],
+  ] as const)('%s', async (_, poison, code) => {
+    const { add, sizes } = sessions();
+    const good = Array.from({ length: 20 }, () => newSession());
+    const bad = [newSession(poison), newSession(poison)];
+    const outcomes = await Promise.allSettled([...good, ...bad].map(add));
+    const kinds = outcomes.map((one) => (one.status === 'fulfilled' ? one.value.kind : 'rejected'));
+    expect(kinds).toEqual([...good.map(() => 'live'), 'rejected', 'rejected']);
+    expect(outcomes.at(-1)).toMatchObject({ reason: { code } });
+    // Singly, each once: what a CHECK refuses it refuses again.
+    expect(sizes).toEqual([22, ...Array.from({ length: 22 }, () => 1)]);
+    expect(await add(newSession())).toMatchObject({ kind: 'live' });
+  });
+});
+
+test('a deadlock with another transaction: the rows are tried again, and succeed', async () => {
+  const logins = [await writeLogin(store.database), await writeLogin(store.database)];
+  const [low, high] = logins.map((login) => login.chain).sort((a, b) => (a.id < b.id ? -1 : 1));
+  if (low === undefined || high === undefined) throw new Error('two chains');
+  const codes: unknown[] = [];
+  const add = createBatch({
+    name: 'refresh',
+    rowsMax: 10,
+    waitingMax: 10,
+    key: (attempt: ReturnType<typeof newAttempt>) => attempt.chainId,
+    run: async (items) =>
+      refreshChains(store.database, items).catch((error: unknown) => {
+        codes.push(error instanceof pg.DatabaseError ? error.code : error);
+        throw error;
+      }),
+  });
+  const other = new pg.Client({ connectionString: store.urls.server });
+  await other.connect();
+  const lock = (id: string) =>
+    other.query('update chain set keep_until = keep_until where id = $1', [id]);
+  await other.query('begin');
+  await lock(high.id);
+  // Our statement takes the lower id and waits for the higher; the other wants the lower one now.
+  const ours = Promise.all([add(newAttempt(low)), add(newAttempt(high))]);
+  await untilWaiting(store.rows);
+  const theirs = lock(low.id).then(() => other.query('commit'));
+  const [outcomes] = await Promise.all([ours, theirs]);
+  await other.end();
+  expect(outcomes.map((one) => one.kind)).toEqual(['refreshed', 'refreshed']);
+  expect(codes).toEqual(['40P01']);
+});
+
+/** Resolves when some statement waits for a lock that another transaction holds. */
+async function untilWaiting(rows: pg.Client): Promise<void> {
+  for (let tries = 0; tries < 500; tries += 1) {
+    const waiting = await rows.query(
+      `select l.pid from pg_locks l join pg_stat_activity a on a.pid = l.pid
+       where not l.granted and a.datname = current_database()`,
+    );
+    if (waiting.rows.length > 0) return;
+    await sleep(10);
+  }
+  throw new Error('nothing waits for a lock');
+}
+
+describe('a lost COMMIT answer is asked again, and the attempt tells whose it was', () => {
+  const writes = () => createWrites(remote, createMetrics());
+  /** Runs `work` while the answers to a statement are lost. */
+  async function losing<T>(statement: string, count: number, work: () => Promise<T>): Promise<T> {
+    const before = proxy.lost();
+    proxy.loseAnswers(statement, count);
+    try {
+      return await work();
+    } finally {
+      expect(proxy.lost() - before).toBe(count);
+      proxy.loseAnswers('', 0);
+    }
+  }
+
+  async function consented() {
+    const session = newSession();
+    await beginSessions(store.database, [session]);
+    const grant = newGrant(session);
+    const given = await createWrites(store.database, createMetrics()).giveGrant(grant);
+    if (given.kind !== 'granted') throw new Error(given.kind);
+    return { session, grant, chain: newChain(grant) };
+  }
+
+  test('a redemption: success, and for anybody else a replay', async () => {
+    const { chain } = await consented();
+    expect(await losing('redeem', 1, () => writes().redeem(chain))).toBe('redeemed');
+    expect(await writes().redeem({ ...chain, attempt: randomUUID() })).toBe('replayed');
+  });
+
+  test('a batch of redemptions whose answer was lost: each is told its own', async () => {
+    const [fresh, spent] = [await consented(), await consented()];
+    await writes().redeem(spent.chain);
+    const { redeem } = writes();
+    const outcomes = await losing('redeem', 1, () =>
+      Promise.all([redeem(fresh.chain), redeem({ ...spent.chain, attempt: randomUUID() })]),
+    );
+    expect(outcomes).toEqual(['redeemed', 'replayed']);
+  });
+
+  test('a refresh, also where the grace is strict: one generation on, not two, and no reuse', async () => {
+    const { chain } = await writeLogin(store.database);
+    const outcome = await losing('refresh', 1, () =>
+      writes().refresh(newAttempt(chain, { graceSeconds: 0 })),
+    );
+    expect(outcome).toMatchObject({ kind: 'refreshed', chain: { generation: 1 } });
+    const next = await writes().refresh(newAttempt(chain, { generation: 1 }));
+    expect(next).toMatchObject({ kind: 'refreshed', chain: { generation: 2 } });
+  });
+
+  test('a login and a consent', async () => {
+    const session = newSession();
+    const begun = await losing('session_begin', 1, () => writes().beginSession(session));
+    expect(begun).toMatchObject({ kind: 'live', session: { subject: session.subject } });
+    const grant = newGrant(session);
+    const given = await losing('grant_give', 1, () => writes().giveGrant(grant));
+    expect(given).toEqual({ kind: 'granted', id: grant.id, version: 1 });
+  });
+
+  test('a revocation: it holds, and is told', async () => {
+    const { chain } = await writeLogin(store.database);
+    await losing('revoke', 1, () =>
+      writes().revoke({ kind: 'chain', target: chain.id, reason: 'test', expiresAt: null }),
+    );
+    expect(await writes().refresh(newAttempt(chain))).toEqual({ kind: 'dead' });
+  });
+
+  test('answers that are lost again and again: an outage in the end, nothing is claimed', async () => {
+    const { chain } = await consented();
+    // The batch, and then each try of the row alone.
+    const outcome = losing('redeem', 1 + rowTriesMax, () => writes().redeem(chain));
+    await expect(outcome).rejects.toMatchObject({ answerLost: true });
+  });
+});
