@@ -16,9 +16,9 @@ const settleTriesMax = 5;
 
 /** The batched writes of the hot path: one statement of a kind in flight per process. */
 export interface Writes {
-  redeem(chain: NewChain): Promise<Exclude<Redemption, 'unsettled'>>;
+  redeem(chain: NewChain): Promise<Redemption>;
   refresh(attempt: RefreshAttempt): Promise<Exclude<RefreshOutcome, { kind: 'unsettled' }>>;
-  beginSession(session: NewSession): Promise<Exclude<SessionOutcome, { kind: 'unsettled' }>>;
+  beginSession(session: NewSession): Promise<SessionOutcome>;
   giveGrant(grant: NewGrant): Promise<GrantOutcome>;
   /** Committed when it resolves; wait for Feed.acknowledged before telling anybody. */
   revoke(revocation: NewRevocation): Promise<void>;
@@ -51,13 +51,9 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
   const revoke = kind<NewRevocation, true>('revoke', (r) => `${r.kind}\n${r.target}`, revokeAll);
 
   return {
-    redeem: (chain) =>
-      settled(
-        () => redeem(chain),
-        (r): r is Exclude<Redemption, 'unsettled'> => r !== 'unsettled',
-      ),
+    redeem,
     refresh: (attempt) => settled(() => refresh(attempt), isSettled),
-    beginSession: (session) => settled(() => begin(session), isSettled),
+    beginSession: begin,
     giveGrant: give,
     revoke: async (revocation) => {
       await revoke(revocation);

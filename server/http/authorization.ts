@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { Hono } from 'hono';
 import {
   type AuthorizationRequest,
@@ -11,7 +10,7 @@ import { decideConsent, decideLogin, judgeLogin } from '#core/login.ts';
 import type { Parameters } from '#core/parameters.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
-import { newId } from '#server/identifiers.ts';
+import { newId, randomOctets } from '#server/identifiers.ts';
 import { extendSession, resumeSession, type SessionOutcome } from '#server/store/session.ts';
 import { subjectFor } from '#server/subject.ts';
 import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
@@ -80,7 +79,7 @@ async function begin(visit: Visit, query: string, parameters: Parameters): Promi
   if (isRefusal(decision)) return refuseToClient(engine, asked.redirect, decision);
   const flow: Flow = {
     id: newId(),
-    csrf: randomBytes(16),
+    csrf: randomOctets(16),
     query,
     requestedAt: nowSeconds,
     expiresAt: nowSeconds + engine.config.flowSeconds,

@@ -63,7 +63,7 @@ function isLostAnswer(error: unknown): boolean {
  * A plan that was cached while a table was small must not scan it once it has grown (measured: a
  * redemption 590 -> 120 us a row in the first minute of a new database). JIT costs more than it saves.
  */
-const plannerOptions = [
+export const plannerOptions = [
   '-c enable_seqscan=off',
   '-c enable_hashjoin=off',
   '-c enable_mergejoin=off',

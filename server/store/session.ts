@@ -43,7 +43,7 @@ export type SessionOutcome =
       readonly session: Session;
       readonly remembered: RememberedGrant | undefined;
     }
-  | { readonly kind: 'dead' | 'taken' | 'unsettled' };
+  | { readonly kind: 'dead' | 'taken' };
 
 /**
  * Inserts logins, one per flow, and reads what the subject remembered for the client: the first of
@@ -52,39 +52,28 @@ export type SessionOutcome =
 const begin: Statement = {
   name: 'session_begin',
   text: `
-with input as (
-  select
-    i.id, i.subject, i.login_born, i.authenticated_at, i.acr, i.amr,
-    i.remember, i.idp_session_id, i.lifetime_seconds, i.client_id,
-    not exists (
-      select from cutoff k
-      where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born) as alive
-  from unnest(
-    $1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
-    $6::text[], $7::bool[], $8::text[], $9::int[], $10::text[]
-  ) as i (
-    id, subject, login_born, authenticated_at, acr, amr,
-    remember, idp_session_id, lifetime_seconds, client_id
-  )
-), inserted as (
+with inserted as (
   insert into session as s (
-    id, subject, login_born, authenticated_at, acr, amr,
-    remember, idp_session_id, expires_at)
+    id, subject, login_born, authenticated_at, acr, amr, remember, idp_session_id, expires_at)
   select i.id, i.subject, i.login_born, to_timestamp(i.authenticated_at),
     i.acr, string_to_array(i.amr, ' '), i.remember, i.idp_session_id,
     now() + make_interval(secs => i.lifetime_seconds)
-  from input i where i.alive
-  order by i.id
+  from unnest(
+    $1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
+    $6::text[], $7::bool[], $8::text[], $9::int[]
+  ) as i (
+    id, subject, login_born, authenticated_at, acr,
+    amr, remember, idp_session_id, lifetime_seconds
+  )
+  where not exists (
+    select from cutoff k
+    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
   on conflict (id) do nothing
   returning s.id
 )
-select i.id as asked_id, i.alive, n.id is not null as inserted,
-  s.id, s.subject, s.login_born, extract(epoch from s.authenticated_at)::bigint as authenticated_at,
-  s.acr, s.amr, s.remember, s.ended_at is null and s.revoked_at is null as lives,
-  g.grant_born, g.remembered_scope, g.remembered_audience
-from input i
+select i.id, n.id is not null as inserted, g.grant_born, g.remembered_scope, g.remembered_audience
+from unnest($1::uuid[], $2::text[], $10::text[]) as i (id, subject, client_id)
 left join inserted n on n.id = i.id
-left join session s on s.id = i.id
 left join "grant" g on g.subject = i.subject and g.client_id = i.client_id
   and g.remember and g.revoked_at is null
   and (g.remember_until is null or g.remember_until > now())
@@ -94,29 +83,43 @@ left join "grant" g on g.subject = i.subject and g.client_id = i.client_id
     select from cutoff k where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born)`,
 };
 
-interface SessionRow {
-  asked_id: string;
-  alive: boolean;
+/** The logins that were there already. Probes session by id, cutoff. */
+const explain: Statement = {
+  name: 'session_explain',
+  text: `
+select s.id, s.subject, s.login_born,
+  extract(epoch from s.authenticated_at)::bigint as authenticated_at, s.acr, s.amr, s.remember,
+  s.ended_at is null and s.revoked_at is null and not exists (
+    select from cutoff k
+    where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born) as lives
+from session s
+where s.id = any($1::uuid[])`,
+};
+
+interface BegunRow {
+  id: string;
   inserted: boolean;
-  id: string | null;
+  grant_born: string | null;
+  remembered_scope: string[];
+  remembered_audience: string[];
+}
+
+interface SessionRow {
+  id: string;
   subject: string;
   login_born: string;
   authenticated_at: string;
   acr: string;
   amr: string[];
   remember: boolean;
-  lives: boolean | null;
-  grant_born: string | null;
-  remembered_scope: string[];
-  remembered_audience: string[];
 }
 
-/** Begins a batch of logins of different flows, in one statement. */
+/** Begins a batch of logins of different flows: one statement, and one more where some were refused. */
 export async function beginSessions(
   database: Database,
   sessions: readonly NewSession[],
 ): Promise<readonly SessionOutcome[]> {
-  const rows = await database.query<SessionRow>(begin, [
+  const rows = await database.query<BegunRow>(begin, [
     sessions.map((s) => s.id),
     sessions.map((s) => s.subject),
     sessions.map((s) => s.loginBorn),
@@ -128,23 +131,35 @@ export async function beginSessions(
     sessions.map((s) => s.lifetimeSeconds),
     sessions.map((s) => s.clientId),
   ]);
-  const byId = new Map(rows.map((row) => [row.asked_id, row]));
-  return sessions.map((session) => judgeBegun(session, byId.get(session.id)));
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  const refused = rows.filter((row) => !row.inserted).map((row) => row.id);
+  const existing = refused.length === 0 ? none : await readExisting(database, refused);
+  return sessions.map((session): SessionOutcome => {
+    const row = byId.get(session.id);
+    const remembered = row && rememberedGrant(row);
+    if (row?.inserted) return { kind: 'live', session, remembered };
+    const found = existing.get(session.id);
+    if (found === undefined || !found.lives) return { kind: 'dead' };
+    // A verifier that is replayed gets the identity it had, and a second one for the flow none.
+    if (found.subject !== session.subject) return { kind: 'taken' };
+    return { kind: 'live', session: sessionOf(found), remembered };
+  });
 }
 
-function judgeBegun(session: NewSession, row: SessionRow | undefined): SessionOutcome {
-  if (row === undefined) return { kind: 'unsettled' };
-  if (!row.alive) return { kind: 'dead' };
-  const remembered = rememberedGrant(row);
-  if (row.inserted) return { kind: 'live', session, remembered };
-  if (row.id === null) return { kind: 'unsettled' };
-  if (row.lives !== true) return { kind: 'dead' };
-  // A verifier that is replayed gets the identity it had, and a second one for the flow none.
-  if (row.subject !== session.subject) return { kind: 'taken' };
-  return { kind: 'live', session: sessionOf(row, row.id), remembered };
+type ExistingRow = SessionRow & { lives: boolean };
+const none: ReadonlyMap<string, ExistingRow> = new Map();
+
+async function readExisting(
+  database: Database,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, ExistingRow>> {
+  const rows = await database.query<ExistingRow>(explain, [ids]);
+  return new Map(rows.map((row) => [row.id, row]));
 }
 
-function rememberedGrant(row: SessionRow): RememberedGrant | undefined {
+function rememberedGrant(
+  row: Pick<BegunRow, 'grant_born' | 'remembered_scope' | 'remembered_audience'>,
+): RememberedGrant | undefined {
   if (row.grant_born === null) return undefined;
   return {
     grantBorn: Number(row.grant_born),
@@ -153,9 +168,9 @@ function rememberedGrant(row: SessionRow): RememberedGrant | undefined {
   };
 }
 
-function sessionOf(row: Omit<SessionRow, 'asked_id' | 'alive' | 'inserted'>, id: string): Session {
+function sessionOf(row: SessionRow): Session {
   return {
-    id,
+    id: row.id,
     subject: row.subject,
     loginBorn: Number(row.login_born),
     authenticatedAt: Number(row.authenticated_at),
@@ -171,7 +186,7 @@ const resume: Statement = {
   text: `
 select s.id, s.subject, s.login_born,
   extract(epoch from s.authenticated_at)::bigint as authenticated_at,
-  s.acr, s.amr, s.remember, true as lives,
+  s.acr, s.amr, s.remember,
   g.grant_born, g.remembered_scope, g.remembered_audience
 from session s
 left join "grant" g on g.subject = s.subject and g.client_id = $2
@@ -192,9 +207,9 @@ export async function resumeSession(
   sessionId: string,
   clientId: string,
 ): Promise<SessionOutcome> {
-  const [row] = await database.query<SessionRow>(resume, [sessionId, clientId]);
-  if (row === undefined || row.id === null) return { kind: 'dead' };
-  return { kind: 'live', session: sessionOf(row, row.id), remembered: rememberedGrant(row) };
+  const [row] = await database.query<SessionRow & BegunRow>(resume, [sessionId, clientId]);
+  if (row === undefined) return { kind: 'dead' };
+  return { kind: 'live', session: sessionOf(row), remembered: rememberedGrant(row) };
 }
 
 const extend: Statement = {

@@ -1,0 +1,208 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { getClient } from '#server/store/client.ts';
+import { areDead, poll } from '#server/store/fact.ts';
+import type { Mortal } from '#server/store/feed.ts';
+import { readReference } from '#server/store/flow-reference.ts';
+import { giveGrants } from '#server/store/grant.ts';
+import { redeemCodes } from '#server/store/redemption.ts';
+import { refreshChains } from '#server/store/refresh.ts';
+import { grantIdsOf, revokeAll, sessionIdsOf } from '#server/store/revocation.ts';
+import { beginSessions, resumeSession } from '#server/store/session.ts';
+import {
+  newAttempt,
+  newChain,
+  newGrant,
+  newSession,
+  openTestStore,
+  type TestStore,
+} from '#server/testing/records.ts';
+import { readChainClient, readClaimsOf, readLiveChain } from './chain.ts';
+import { type Database, plannerOptions, type Statement } from './database.ts';
+
+let store: TestStore;
+let planner: pg.Client;
+beforeAll(async () => {
+  store = await openTestStore();
+  planner = new pg.Client({ connectionString: store.urls.server, options: plannerOptions });
+  await planner.connect();
+});
+afterAll(async () => {
+  await planner?.end();
+  await store?.close();
+});
+
+const session = newSession();
+const grant = newGrant(session);
+const chain = newChain(grant);
+const mortal: Mortal = {
+  tokenId: randomUUID(),
+  chainId: chain.id,
+  grantId: grant.id,
+  sessionId: session.id,
+  online: false,
+  subject: session.subject,
+  clientId: session.clientId,
+  loginBorn: 0,
+  grantBorn: 0,
+};
+
+/** What each request of the hot path asks PostgreSQL. */
+const hotPath: readonly (readonly [string, (database: Database) => Promise<unknown>])[] = [
+  ['session_begin', (on) => beginSessions(on, [session])],
+  ['session_resume', (on) => resumeSession(on, session.id, 'app')],
+  ['grant_give', (on) => giveGrants(on, [grant])],
+  ['redeem', (on) => redeemCodes(on, [chain])],
+  ['refresh', (on) => refreshChains(on, [newAttempt(chain)])],
+  [
+    'revoke',
+    (on) => revokeAll(on, [{ kind: 'chain', target: chain.id, reason: 'r', expiresAt: null }]),
+  ],
+  ['fact_kills', (on) => areDead(on, [mortal])],
+  ['feed_poll', (on) => on.query(poll, [0])],
+  ['chain_live', (on) => readLiveChain(on, chain.id, 0)],
+  ['chain_claims', (on) => readClaimsOf(on, chain.id)],
+  ['chain_owner', (on) => readChainClient(on, chain.id)],
+  ['flow_reference_read', (on) => readReference(on, chain.id)],
+  ['grants_of', (on) => grantIdsOf(on, session.subject, null, null)],
+  ['sessions_of', (on) => sessionIdsOf(on, session.subject)],
+  ['get_client', (on) => getClient(on, 'app')],
+];
+
+/** The statements that `work` runs where nothing is found, so what explains a refusal as well. */
+async function statementsOf(
+  work: (database: Database) => Promise<unknown>,
+): Promise<readonly Statement[]> {
+  const asked: Statement[] = [];
+  const recorder: Database = {
+    ...store.database,
+    async query<Row extends pg.QueryResultRow>(statement: Statement) {
+      asked.push(statement);
+      const none: Row[] = [];
+      return none;
+    },
+  };
+  await work(recorder);
+  return asked;
+}
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Cond'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** Every node of the generic plan that reads a table. */
+async function readsOf({ text }: Statement): Promise<readonly PlanNode[]> {
+  const { rows } = await planner.query(`explain (generic_plan, format json) ${text}`);
+  const root: PlanNode = rows[0]['QUERY PLAN'][0].Plan;
+  const walk = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(walk)];
+  return walk(root).filter((node) => /Scan$/.test(node['Node Type']) && node['Relation Name']);
+}
+
+/** Tables that a statement reads other than by an index condition; `control` has one row. */
+async function scansOf(statement: Statement): Promise<readonly string[]> {
+  const reads = await readsOf(statement);
+  return reads
+    .filter((node) => node['Relation Name'] !== 'control')
+    .filter((node) => !/^(Index|Bitmap)/.test(node['Node Type']) || !node['Index Cond'])
+    .filter((node) => node['Node Type'] !== 'Bitmap Heap Scan')
+    .map((node) => `${node['Node Type']} on ${node['Relation Name']}`);
+}
+
+const rowsOfLargeTables = 20_000;
+
+async function fill(): Promise<void> {
+  const many = `generate_series(1, ${rowsOfLargeTables}) i`;
+  await store.rows.query(
+    `insert into session (id, subject, login_born, authenticated_at, remember, expires_at)
+     select gen_random_uuid(), 'user-' || i % 5000, 0, now(), false, now() + interval '1 day'
+     from ${many}`,
+  );
+  await store.rows.query(
+    `insert into "grant" (subject, client_id, id, scope, audience, login_born, grant_born,
+       last_flow_id, session_id)
+     select 'user-' || i % 5000, 'app-' || i / 5000, gen_random_uuid(), '{openid}', '{}', 0, 0,
+       gen_random_uuid(), gen_random_uuid()
+     from ${many}`,
+  );
+  await store.rows.query(
+    `insert into chain (id, client_id, subject, grant_id, session_id, online, refreshable,
+       attempt, mac_kid, scope, audience, login_born, grant_born, authenticated_at, expires_at,
+       keep_until)
+     select gen_random_uuid(), 'app', 'user-' || i, gen_random_uuid(), gen_random_uuid(), false,
+       true, gen_random_uuid(), 'mac', '{openid}', '{}', 0, 0, now(), now() + interval '1 day',
+       now() + interval '1 day'
+     from ${many}`,
+  );
+  await store.rows.query(
+    `insert into fact (seq, kind, target, expires_at)
+     select nextval('fact_seq'), 'token', gen_random_uuid()::text, now() + interval '1 hour'
+     from ${many}`,
+  );
+  await store.rows.query(
+    `insert into cutoff (kind, target, seq) select 'subject', 'user-' || i, i from ${many}`,
+  );
+  await store.rows.query(
+    `insert into client (client_id, metadata) select 'app-' || i, '{}' from ${many}`,
+  );
+  await store.rows.query(
+    `insert into flow_reference (id, sealed, expires_at)
+     select gen_random_uuid(), decode(repeat('00', 16), 'hex'), now() + interval '1 hour'
+     from ${many}`,
+  );
+  await store.rows.query('analyze');
+}
+
+describe('every statement of the hot path reaches its rows by an index', () => {
+  // The same rule twice: a plan is made once per connection, often while the tables are empty.
+  test.each(hotPath)('%s, planned on empty tables', async (name, work) => {
+    const statements = await statementsOf(work);
+    expect(statements[0]?.name).toBe(name);
+    for (const statement of statements) expect(await scansOf(statement)).toEqual([]);
+  });
+
+  test('and planned on large ones', async () => {
+    await fill();
+    for (const [, work] of hotPath) {
+      for (const statement of await statementsOf(work)) {
+        expect(await readsOf(statement), statement.name).not.toEqual([]);
+        expect(await scansOf(statement), statement.name).toEqual([]);
+      }
+    }
+  }, 60_000);
+
+  test('control: without an index the same look sees the scan', async () => {
+    const unindexed: Statement = {
+      name: 'unindexed',
+      text: 'select c.id from chain c where c.subject = $1',
+    };
+    expect(await scansOf(unindexed)).toEqual(['Seq Scan on chain']);
+  });
+});
+
+describe('what an outage is', () => {
+  test('a statement that is wrong is a fault of ours, and not taken for an outage', async () => {
+    const wrong = { name: 'wrong', text: 'select c.nothing from chain c' };
+    await expect(store.database.query(wrong, [])).rejects.toMatchObject({ code: '42703' });
+  });
+
+  test('a connection that is ended by an administrator is an outage, and the next one works', async () => {
+    const sleeper = { name: 'sleeper', text: 'select pg_sleep(30), $1::text' };
+    const superuser = new pg.Client({ connectionString: store.urls.superuser });
+    await superuser.connect();
+    const asleep = store.database.query(sleeper, ['x']).catch((error: unknown) => error);
+    for (let ended = 0; ended === 0; ) {
+      const { rows } = await superuser.query(
+        `select count(pg_terminate_backend(a.pid))::int as ended from pg_stat_activity a
+         where a.datname = current_database() and a.wait_event = 'PgSleep'`,
+      );
+      ended = rows[0].ended;
+    }
+    await superuser.end();
+    expect(await asleep).toMatchObject({ name: 'DatabaseUnavailable', answerLost: true });
+    expect(await grantIdsOf(store.database, 'ann', null, null)).toEqual([]);
+  });
+});
