@@ -1,4 +1,5 @@
-import { Hono } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
+import { clientIdCharsMax } from '#core/client-field.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
 import { type ListedGrant, listGrants } from '#server/store/consent-listing.ts';
@@ -18,11 +19,19 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export function sessionRoutes(engine: Engine): Hono<Env> {
   const base = '/admin/oauth2/auth/sessions';
   return new Hono<Env>()
+    .use(`${base}/*`, storableOnly)
+    .use('/admin/oauth2/tokens', storableOnly)
     .get(`${base}/consent`, (c) => listConsents(engine, c))
     .delete(`${base}/consent`, (c) => revokeConsents(engine, c))
     .delete(`${base}/login`, (c) => signOut(engine, c))
     .delete('/admin/oauth2/tokens', (c) => revokeClientTokens(engine, c));
 }
+
+/** PostgreSQL cannot hold U+0000, which a URL can only have as `%00`. */
+const storableOnly: MiddlewareHandler<Env> = async (c, next) => {
+  if (!c.req.url.includes('%00')) return next();
+  return refused(refuse('malformed_request', 'A parameter holds U+0000.'));
+};
 
 async function listConsents(engine: Engine, c: Ctx): Promise<Response> {
   const subject = c.req.query('subject') ?? '';
@@ -134,6 +143,7 @@ async function signOut(engine: Engine, c: Ctx): Promise<Response> {
 async function revokeClientTokens(engine: Engine, c: Ctx): Promise<Response> {
   const clientId = c.req.query('client_id') ?? '';
   if (clientId === '') return refused(refuse('missing_parameter', 'client_id is missing.'));
+  if (clientId.length > clientIdCharsMax) return revoked(engine, []);
   return revoked(engine, [fact('client', clientId, 'tokens_deleted_by_admin')]);
 }
 
