@@ -121,6 +121,14 @@ describe('security: redirects', () => {
     expectLogin(await ask({ redirect_uri: registered }));
   });
 
+  test('an app that is unknown, disabled or not named: a page of ours, never a redirect', async () => {
+    const disabled = await deployment.register({ disabled: true });
+    for (const client_id of ['nobody', '', undefined, disabled.id]) {
+      expectLocalPage(await ask({ client_id }), String(client_id));
+    }
+    expectLogin(await ask({}));
+  });
+
   test('security 3: redirect URIs with user information cannot be registered', async () => {
     const wrong = [
       'https://app.example@evil.example/callback',

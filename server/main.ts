@@ -126,7 +126,8 @@ function showError(config: Config, c: Ctx, refusal: Refusal): Response | Promise
   const { error, status, description } = refusals[refusal.refused];
   const said = refusal.hint ?? description;
   if (config.errorUrl === `${config.issuer}/ui/error`) {
-    return answerProblem(c, { status, error, description: said });
+    // A page challenges nobody, and 401 would have to (RFC 9110 §15.5.2).
+    return answerProblem(c, { status: status === 401 ? 400 : status, error, description: said });
   }
   const query = new URLSearchParams({
     error,
