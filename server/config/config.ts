@@ -244,15 +244,13 @@ export function isLoopbackHost(host: string): boolean {
 /** What is unsafe about these settings, a sentence each; printed at every start. */
 export function insecureWarnings(config: Config): string[] {
   const name = variableName;
-  const plain = config.tlsCert === undefined;
   const everywhere = config.trustedProxies.filter((range) => /\/0$/.test(range));
   const found: (string | false)[] = [
     config.insecureHttpIssuer &&
       `${name('insecureHttpIssuer')} is on: codes and tokens cross the network in clear.`,
     config.insecureAdminNoAuth &&
       `${name('insecureAdminNoAuth')} is on: every process on this machine is an administrator.`,
-    plain &&
-      !isLoopbackHost(config.adminHost) &&
+    !isLoopbackHost(config.adminHost) &&
       `The admin listener on ${config.adminHost} speaks plain HTTP: admin credentials cross the network in clear unless a proxy ends TLS before it.`,
     config.dynamicRegistration === 'open' &&
       !onLoopback(config.issuer) &&

@@ -41,7 +41,8 @@ export const settings = z.strictObject({
     about: 'Port of the sample app that `npm start` runs on loopback.',
   }),
   tlsCert: optional(path, {
-    about: 'Certificate chain (PEM) for both listeners; without it they speak plain HTTP.',
+    about:
+      'Certificate chain (PEM) of the public listener; without it plain HTTP. The admin listener speaks plain HTTP.',
   }),
   tlsKey: optional(path, { about: 'Private key (PEM) of that certificate.' }),
   dataDir: setting(path, '.gatehouse', {

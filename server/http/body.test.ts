@@ -104,7 +104,7 @@ describe('RFC 6749 §3.2: a form', () => {
 
   test('it reads what URLSearchParams reads', () => {
     const text = fc.string({
-      unit: fc.constantFrom(...'ab=&+%20é%C3%A9%zz;'.split('')),
+      unit: fc.constantFrom(...'ab=&+%2C3A9zé;'.split('')),
       maxLength: 40,
     });
     fc.assert(

@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { errorFields } from './error-fields.ts';
 import { isSecretName, redacted } from './redaction.ts';
+import { openStdout, type Sink } from './stdout.ts';
 
 /** What a log line may hold: numbers, booleans, ids and short enumerations. Never a structure. */
 export type LogValue = string | number | boolean | null | undefined;
@@ -45,14 +46,7 @@ export interface LogOptions {
   readonly pretty?: boolean;
 }
 
-/** What waits for a blocked stdout; lines above that are lost rather than the process. */
-const bufferedBytesMax = 8 * 1024 * 1024;
-
 type Written = Record<string, LogValue>;
-interface Sink {
-  write(line: string): void;
-  flush(): void;
-}
 interface Lines {
   write(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Written): void;
   request: ((line: RequestLine) => void) | undefined;
@@ -60,7 +54,7 @@ interface Lines {
 
 /** Makes the log of a process. Lines of level warn and above are written at once, others within 0.2 s. */
 export function createLog(options: LogOptions): Log {
-  const sink = options.write ? { write: options.write, flush: () => {} } : stdout();
+  const sink = sinkOf(options);
   const lines = options.pretty ? prettyLines(sink) : jsonLines(sink, options.level);
   const levels = ['debug', 'info', 'warn', 'error', 'silent'];
   const enabled = (level: LogLevel) => levels.indexOf(level) >= levels.indexOf(options.level);
@@ -116,22 +110,9 @@ function admit(into: Written, fields: LogFields): void {
   }
 }
 
-function stdout(): Sink {
-  // Buffered: a line costs no system call of its own. Below 4 KiB a write to a pipe is atomic, so
-  // that the lines of several workers do not mix.
-  const destination = pino.destination({
-    dest: 1,
-    sync: false,
-    minLength: 3072,
-    maxLength: bufferedBytesMax,
-    periodicFlush: 200,
-  });
-  return {
-    write: (line) => {
-      destination.write(line);
-    },
-    flush: () => destination.flush(),
-  };
+function sinkOf({ write, level }: LogOptions): Sink {
+  if (write !== undefined) return { write, flush: () => {} };
+  return level === 'silent' ? { write: () => {}, flush: () => {} } : openStdout();
 }
 
 function jsonLines(sink: Sink, level: LogLevel): Lines {
@@ -147,7 +128,7 @@ function jsonLines(sink: Sink, level: LogLevel): Lines {
   const routes = new Map<string, string>();
   return {
     write: (at, event, fields) => logger[at](fields, event),
-    // 0.6 us against 4.2 us through the general way (measured: one line of an access log).
+    // By hand, because it is on every request: 0.1 us to make, the general way 7.6 us (measured).
     request(line) {
       let route = routes.get(line.route);
       if (route === undefined) {
