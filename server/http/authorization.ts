@@ -52,6 +52,8 @@ export function authorizationRoutes(engine: Engine): Hono<Env> {
 }
 
 async function authorize(engine: Engine, c: Ctx): Promise<Response> {
+  const slowed = engine.rateLimits?.take('authorize', c.get('address'));
+  if (slowed !== undefined) return engine.errorPage(c, refuse('rate_limited'));
   await engine.feed.fresh();
   const posted = c.req.method === 'POST';
   const parameters = posted

@@ -138,11 +138,10 @@ test('a client deleted elsewhere is unknown once that was answered', async () =>
   expect(await ask({}, basic(clientId, secret))).toMatchObject({ refused: 'unknown_client' });
 });
 
-test('RFC 6749 §5.2: the challenge answers who tried the header, and nobody else', () => {
-  const refusal = refuse('unknown_client');
-  expect(clientRefusalAnswer(refusal, 'Basic x').headers.get('www-authenticate')).toMatch(
-    /^Basic /,
-  );
-  expect(clientRefusalAnswer(refusal, undefined).headers.get('www-authenticate')).toBeNull();
-  expect(clientRefusalAnswer(refuse('rate_limited'), 'Basic x').status).toBe(429);
+test('RFC 9110 §15.5.2: 401 carries a challenge, 429 none', () => {
+  const challenge = clientRefusalAnswer(refuse('unknown_client')).headers.get('www-authenticate');
+  expect(challenge).toMatch(/^Basic /);
+  const limited = clientRefusalAnswer(refuse('rate_limited'));
+  expect(limited.status).toBe(429);
+  expect(limited.headers.get('www-authenticate')).toBeNull();
 });

@@ -55,20 +55,15 @@ export async function authenticateClient(
   return usable(found.client, method);
 }
 
-/**
- * The answer for a refused client: 401 carries a Basic challenge where the client tried the
- * Authorization header (RFC 6749 §5.2), and none where it did not, so that a browser never asks the
- * person for a password on behalf of a single-page app.
- */
-export function clientRefusalAnswer(
-  refusal: Refusal,
-  authorization: string | null | undefined,
-): Response {
-  const challenged =
-    refusals[refusal.refused].status === 401 &&
-    authorization !== undefined &&
-    authorization !== null;
+/** The answer for a refused client; 401 carries a challenge (RFC 9110 §15.5.2, RFC 6749 §5.2). */
+export function clientRefusalAnswer(refusal: Refusal): Response {
+  const challenged = refusals[refusal.refused].status === 401;
   return refusalAnswer(refusal, challenged ? { headers: basicChallenge } : {});
+}
+
+/** The client id that Basic credentials claim, unproven; undefined where there are none. */
+export function basicClientId(authorization: string | undefined): string | undefined {
+  return authorization === undefined ? undefined : basicCredentials(authorization)?.clientId;
 }
 
 /** The challenge of RFC 7617 §2; ids and secrets are UTF-8. */

@@ -6,11 +6,11 @@ import { subjectFor } from '#server/subject.ts';
 import type { AccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';
-import { type Ctx, type Env, json, refusalAnswer, requestHeader } from './answer.ts';
+import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
 import { formBytesMax, readForm } from './body.ts';
+import { authenticateCaller } from './caller.ts';
 import { readChainClaims } from './chain-claims.ts';
-import { authenticateClient, clientRefusalAnswer } from './client-authentication.ts';
-import { limited } from './limits.ts';
+import { clientRefusalAnswer } from './client-authentication.ts';
 import { checkAccessToken } from './token-check.ts';
 
 /** The one answer for whatever is not alive, in constant shape (RFC 7662 §2.2; security 19). */
@@ -43,14 +43,11 @@ export function introspectionRoutes(engine: Engine): Hono<Env> {
 async function publicDoor(engine: Engine, c: Ctx): Promise<Response> {
   const form = await readForm(c, formBytesMax);
   if (isRefusal(form)) return refusalAnswer(form);
-  const slowed = limited(engine, c, 'introspect', form.get('client_id'));
-  if (slowed !== undefined) return slowed;
   const ring = engine.keys.current();
-  const authorization = requestHeader(c, 'authorization');
-  const caller = await authenticateClient(engine, ring, authorization, form);
-  if (isRefusal(caller)) return clientRefusalAnswer(caller, authorization);
+  const caller = await authenticateCaller(engine, c, ring, form, 'introspect');
+  if (caller instanceof Response) return caller;
   // Who cannot prove who it is could fish for live tokens (RFC 7662 §4).
-  if (caller.method === 'none') return clientRefusalAnswer(refuse('unknown_client'), authorization);
+  if (caller.method === 'none') return clientRefusalAnswer(refuse('unknown_client'));
   const token = form.get('token');
   if (token === undefined) return refusalAnswer(refuse('missing_parameter', 'token is missing.'));
   const shown = await introspect(engine, ring, token);

@@ -1,6 +1,6 @@
 import { refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
-import type { LimitedEndpoint } from '#server/operation/rate-limits.ts';
+import type { Limited, LimitedEndpoint } from '#server/operation/rate-limits.ts';
 import { type Ctx, refusalAnswer } from './answer.ts';
 
 /**
@@ -13,9 +13,16 @@ export function limited(
   endpoint: LimitedEndpoint,
   clientId: string | undefined,
 ): Response | undefined {
-  if (engine.rateLimits === undefined) return undefined;
-  const verdict = engine.rateLimits.take(endpoint, c.get('address'), clientId);
-  if (verdict === undefined) return undefined;
+  const verdict = engine.rateLimits?.take(endpoint, c.get('address'), clientId);
+  return verdict === undefined ? undefined : limitedAnswer(engine, endpoint, verdict);
+}
+
+/** 429 with the headers that say when to come again. */
+export function limitedAnswer(
+  engine: Engine,
+  endpoint: LimitedEndpoint,
+  verdict: Limited,
+): Response {
   engine.metrics.refused(endpoint, 'rate_limited');
   return refusalAnswer(refuse('rate_limited'), { headers: verdict.headers });
 }

@@ -6,11 +6,10 @@ import type { NewRevocation } from '#server/store/revocation.ts';
 import { openAccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';
-import { type Ctx, type Env, json, refusalAnswer, requestHeader } from './answer.ts';
+import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
 import { formBytesMax, readForm } from './body.ts';
-import { authenticateClient, clientRefusalAnswer } from './client-authentication.ts';
+import { authenticateCaller } from './caller.ts';
 import { permitOrigin } from './cors.ts';
-import { limited } from './limits.ts';
 import { readJwtAccessToken } from './token-check.ts';
 
 /** The revocation endpoint (RFC 7009): 200 for its own tokens and for unknown ones, after it holds. */
@@ -22,13 +21,9 @@ async function revoke(engine: Engine, c: Ctx): Promise<Response> {
   permitOrigin(c, engine.config);
   const form = await readForm(c, formBytesMax);
   if (isRefusal(form)) return refusalAnswer(form);
-  const slowed = limited(engine, c, 'revoke', form.get('client_id'));
-  if (slowed !== undefined) return slowed;
   const ring = engine.keys.current();
-  const authorization = requestHeader(c, 'authorization');
-  const caller = await authenticateClient(engine, ring, authorization, form);
-  if (isRefusal(caller)) return clientRefusalAnswer(caller, authorization);
-  permitOrigin(c, engine.config, caller.client);
+  const caller = await authenticateCaller(engine, c, ring, form, 'revoke');
+  if (caller instanceof Response) return caller;
   const token = form.get('token');
   if (token === undefined) return refusalAnswer(refuse('missing_parameter', 'token is missing.'));
 

@@ -1,17 +1,13 @@
 import { Hono } from 'hono';
+import type { Client } from '#core/client.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { type Ctx, type Env, json, refusalAnswer, requestHeader } from './answer.ts';
+import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
 import { type Form, formBytesMax, readForm } from './body.ts';
-import {
-  type AuthenticatedClient,
-  authenticateClient,
-  clientRefusalAnswer,
-} from './client-authentication.ts';
+import { authenticateCaller } from './caller.ts';
 import { grantClientCredentials } from './client-credentials.ts';
 import { permitOrigin } from './cors.ts';
-import { limited } from './limits.ts';
 import { redeemCode } from './redemption.ts';
 import { refreshTokens } from './refreshing.ts';
 
@@ -19,7 +15,7 @@ import { refreshTokens } from './refreshing.ts';
 export interface TokenRequest {
   readonly ring: Keyring;
   readonly form: Form;
-  readonly client: AuthenticatedClient['client'];
+  readonly client: Client;
 }
 
 type Answered = Readonly<Record<string, unknown>> | Refusal;
@@ -44,26 +40,23 @@ async function token(engine: Engine, c: Ctx): Promise<Response> {
   const form = await readForm(c, formBytesMax, repeatable);
   if (isRefusal(form)) return refusalAnswer(form);
   const ring = engine.keys.current();
-  const authorization = requestHeader(c, 'authorization');
-  const slowed = limited(engine, c, 'token', form.get('client_id'));
-  if (slowed !== undefined) return slowed;
-  const authenticated = await authenticateClient(engine, ring, authorization, form);
-  if (isRefusal(authenticated)) return refused(engine, authenticated, authorization);
-  const { client } = authenticated;
-  permitOrigin(c, engine.config, client);
+  const caller = await authenticateCaller(engine, c, ring, form, 'token');
+  if (caller instanceof Response) return caller;
+  const { client } = caller;
 
   const grantType = form.get('grant_type');
   if (grantType === undefined) {
-    return refusalAnswer(refuse('missing_parameter', 'grant_type is missing.'));
+    return refused(engine, refuse('missing_parameter', 'grant_type is missing.'));
   }
   const grant = grants.get(grantType);
-  if (grant === undefined) return refusalAnswer(refuse('unsupported_grant_type'));
-  if (!client.grantTypes.has(grantType)) return refusalAnswer(refuse('grant_type_not_registered'));
+  if (grant === undefined) return refused(engine, refuse('unsupported_grant_type'));
+  if (!client.grantTypes.has(grantType))
+    return refused(engine, refuse('grant_type_not_registered'));
   const answer = await grant(engine, { ring, form, client });
-  return isRefusal(answer) ? refused(engine, answer, authorization) : json(200, answer);
+  return isRefusal(answer) ? refused(engine, answer) : json(200, answer);
 }
 
-function refused(engine: Engine, refusal: Refusal, authorization: string | undefined): Response {
+function refused(engine: Engine, refusal: Refusal): Response {
   engine.metrics.refused('token', refusal.refused);
-  return clientRefusalAnswer(refusal, authorization);
+  return refusalAnswer(refusal);
 }

@@ -1,0 +1,45 @@
+import { isRefusal, refusals } from '#core/refusal.ts';
+import type { Engine } from '#server/engine.ts';
+import type { LimitedEndpoint } from '#server/operation/rate-limits.ts';
+import type { Keyring } from '#tokens/keyring.ts';
+import { type Ctx, requestHeader } from './answer.ts';
+import type { Form } from './body.ts';
+import {
+  type AuthenticatedClient,
+  authenticateClient,
+  basicClientId,
+  clientRefusalAnswer,
+} from './client-authentication.ts';
+import { permitOrigin } from './cors.ts';
+import { limitedAnswer } from './limits.ts';
+
+/**
+ * The client that calls the token, revocation or introspection endpoint, or the answer it gets
+ * instead: too many requests, too many wrong secrets from this address, or not who it says it is.
+ */
+export async function authenticateCaller(
+  engine: Engine,
+  c: Ctx,
+  ring: Keyring,
+  form: Form,
+  endpoint: LimitedEndpoint,
+): Promise<AuthenticatedClient | Response> {
+  const authorization = requestHeader(c, 'authorization');
+  const { rateLimits } = engine;
+  const claimed =
+    rateLimits === undefined ? '' : (form.get('client_id') ?? basicClientId(authorization) ?? '');
+  const address = c.get('address');
+  const slowed =
+    rateLimits?.take(endpoint, address, claimed) ?? rateLimits?.mayAuthenticate(address, claimed);
+  if (slowed !== undefined) return limitedAnswer(engine, endpoint, slowed);
+  const caller = await authenticateClient(engine, ring, authorization, form);
+  if (isRefusal(caller)) {
+    if (refusals[caller.refused].status === 401) {
+      rateLimits?.authenticationFailed(address, claimed);
+    }
+    engine.metrics.refused(endpoint, caller.refused);
+    return clientRefusalAnswer(caller);
+  }
+  permitOrigin(c, engine.config, caller.client);
+  return caller;
+}
