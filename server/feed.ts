@@ -3,7 +3,7 @@ import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
 import { createRevocationSet } from '#server/revocations.ts';
 import { createBatch } from '#server/store/batch.ts';
-import { type Database, DatabaseUnavailable } from '#server/store/database.ts';
+import { type Database, DatabaseUnavailable, plannerOptions } from '#server/store/database.ts';
 import { areDead, factsOf, factsPerPoll, type PollRow, poll } from '#server/store/fact.ts';
 import type { Fact, Feed, Mortal } from '#server/store/feed.ts';
 
@@ -207,6 +207,7 @@ async function connect(url: string, onBroken: (client: pg.Client) => void): Prom
   const client = new pg.Client({
     connectionString: url,
     application_name: 'gatehouse-feed',
+    options: plannerOptions,
     connectionTimeoutMillis: pollMsMax,
     query_timeout: pollMsMax,
     keepAlive: true,

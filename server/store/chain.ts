@@ -39,9 +39,11 @@ where c.id = $1 and c.refreshable and c.revoked_at is null and c.expires_at > no
   and (c.absolute_expires_at is null or c.absolute_expires_at > now())
   and c.generation <= $2
   and not exists (
-    select from cutoff k where k.kind = 'subject' and k.target = c.subject and k.seq > c.login_born)
+    select from cutoff k
+    where k.kind = 'subject' and k.target = c.subject and k.seq > c.login_born offset 0)
   and not exists (
-    select from cutoff k where k.kind = 'client' and k.target = c.client_id and k.seq > c.grant_born)`,
+    select from cutoff k
+    where k.kind = 'client' and k.target = c.client_id and k.seq > c.grant_born offset 0)`,
 };
 
 interface LiveRow {

@@ -52,17 +52,21 @@ const kills: Statement = {
   text: `
 select i.token_id,
   exists (
+    select from fact f where f.target = i.token_id and f.kind = 'token' offset 0)
+  or exists (
+    select from fact f where f.target = i.chain_id and f.kind = 'chain' offset 0)
+  or exists (
+    select from fact f where f.target = i.grant_id and f.kind = 'grant' offset 0)
+  or exists (
     select from fact f
-    where (f.target = i.token_id and f.kind = 'token')
-      or (f.target = i.chain_id and f.kind = 'chain')
-      or (f.target = i.grant_id and f.kind = 'grant')
-      or (f.target = i.session_id and (f.kind = 'session' or i.online and f.kind = 'sign_out')))
+    where f.target = i.session_id and (f.kind = 'session' or i.online and f.kind = 'sign_out')
+    offset 0)
   or exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
+    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born offset 0)
   or exists (
     select from cutoff k
-    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born) as dead
+    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born offset 0) as dead
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::text[],
   $8::bigint[], $9::bigint[]

@@ -61,10 +61,10 @@ where not exists (select from chain c where c.id = i.flow_id)
       and s.ended_at is null and s.revoked_at is null)
   and not exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
+    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born offset 0)
   and not exists (
     select from cutoff k
-    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born)
+    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born offset 0)
 on conflict (subject, client_id) do update set (
   id, version, scope, audience, login_born, grant_born, last_flow_id,
   session_id, remembered_scope, remembered_audience, remember, remember_seconds,
@@ -106,10 +106,10 @@ on conflict (subject, client_id) do update set (
     select g.revoked_at is not null
       or exists (
         select from cutoff k
-        where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born)
+        where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born offset 0)
       or exists (
         select from cutoff k
-        where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born) as dead,
+        where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born offset 0) as dead,
       -- two consents remembered for ever add up; one with an end takes the other's place
       g.remember and excluded.remember
         and g.remember_until is null and excluded.remember_until is null as adds

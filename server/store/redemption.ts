@@ -76,10 +76,10 @@ where exists (
       and (s.ended_at is null or not i.online))
   and not exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
+    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born offset 0)
   and not exists (
     select from cutoff k
-    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born)
+    where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born offset 0)
 on conflict (id) do nothing
 returning c.id`,
 };

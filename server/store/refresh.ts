@@ -82,10 +82,10 @@ with input as (
       and s.revoked_at is null and (s.ended_at is null or not c.online)
       and not exists (
         select from cutoff k
-        where k.kind = 'subject' and k.target = c.subject and k.seq > c.login_born)
+        where k.kind = 'subject' and k.target = c.subject and k.seq > c.login_born offset 0)
       and not exists (
         select from cutoff k
-        where k.kind = 'client' and k.target = c.client_id and k.seq > c.grant_born) as alive,
+        where k.kind = 'client' and k.target = c.client_id and k.seq > c.grant_born offset 0) as alive,
     g.version as grant_version, g.scope as grant_scope
   from input i
   join chain c on c.id = i.id

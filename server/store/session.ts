@@ -67,20 +67,26 @@ with inserted as (
   )
   where not exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born)
+    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born offset 0)
   on conflict (id) do nothing
   returning s.id
 )
 select i.id, n.id is not null as inserted, g.grant_born, g.remembered_scope, g.remembered_audience
 from unnest($1::uuid[], $2::text[], $10::text[]) as i (id, subject, client_id)
 left join inserted n on n.id = i.id
-left join "grant" g on g.subject = i.subject and g.client_id = i.client_id
-  and g.remember and g.revoked_at is null
-  and (g.remember_until is null or g.remember_until > now())
-  and not exists (
-    select from cutoff k where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born)
-  and not exists (
-    select from cutoff k where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born)`,
+left join lateral (
+  select g.grant_born, g.remembered_scope, g.remembered_audience from "grant" g
+  where g.subject = i.subject and g.client_id = i.client_id
+    and g.remember and g.revoked_at is null
+    and (g.remember_until is null or g.remember_until > now())
+    and not exists (
+      select from cutoff k
+      where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born offset 0)
+    and not exists (
+      select from cutoff k
+      where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born offset 0)
+  limit 1
+) g on true`,
 };
 
 /** The logins that were there already. Probes session by id, cutoff. */
@@ -91,7 +97,7 @@ select s.id, s.subject, s.login_born,
   extract(epoch from s.authenticated_at)::bigint as authenticated_at, s.acr, s.amr, s.remember,
   s.ended_at is null and s.revoked_at is null and not exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born) as lives
+    where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born offset 0) as lives
 from session s
 where s.id = any($1::uuid[])`,
 };
@@ -193,12 +199,15 @@ left join "grant" g on g.subject = s.subject and g.client_id = $2
   and g.remember and g.revoked_at is null
   and (g.remember_until is null or g.remember_until > now())
   and not exists (
-    select from cutoff k where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born)
+    select from cutoff k
+    where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born offset 0)
   and not exists (
-    select from cutoff k where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born)
+    select from cutoff k
+    where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born offset 0)
 where s.id = $1 and s.ended_at is null and s.revoked_at is null and s.expires_at > now()
   and not exists (
-    select from cutoff k where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born)`,
+    select from cutoff k
+    where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born offset 0)`,
 };
 
 /** The login with this id if it lives; `remember_for` is enforced here, not by the cookie's age. */
