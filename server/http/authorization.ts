@@ -1,10 +1,5 @@
 import { Hono } from 'hono';
-import {
-  type AuthorizationRequest,
-  parseAuthorizationRequest,
-  type VerifiedRedirect,
-  verifyRedirect,
-} from '#core/authorization-request.ts';
+import { parseAuthorizationRequest, verifyRedirect } from '#core/authorization-request.ts';
 import type { Client } from '#core/client.ts';
 import { decideConsent, decideLogin, judgeLogin } from '#core/login.ts';
 import type { Parameters } from '#core/parameters.ts';
@@ -14,7 +9,6 @@ import { newId, randomOctets } from '#server/identifiers.ts';
 import { extendSession, resumeSession, type SessionOutcome } from '#server/store/session.ts';
 import { subjectFor } from '#server/subject.ts';
 import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
-import type { Keyring } from '#tokens/keyring.ts';
 import { type Ctx, type Env, requestHeader, requestQuery } from './answer.ts';
 import { redirectTo, refuseToClient, rejectToClient } from './authorization-answer.ts';
 import { type Form, formBytesMax, parseForm, readForm } from './body.ts';
@@ -23,27 +17,11 @@ import { readCookies } from './cookies.ts';
 import { beginFlowCookies, openFlow, ownsFlow, sealFlow } from './flow.ts';
 import { verifyIdTokenHint } from './id-token-hint.ts';
 import { rememberSession, sessionIdOf } from './session-cookie.ts';
+import type { Asked, Visit } from './visit.ts';
 
 /** A login that is not remembered lives this long, for its online tokens; 30 days. */
 export const sessionSecondsMax = 30 * 86_400;
 const repeatable = new Set(['resource', 'audience']);
-
-/** One request at the authorization endpoint: who asks, and with what keys it is answered. */
-export interface Visit {
-  readonly engine: Engine;
-  readonly ring: Keyring;
-  readonly cookies: ReadonlyMap<string, string>;
-  readonly c: Ctx;
-}
-
-/** What is asked, by whom, and where the answer may go. */
-export interface Asked {
-  readonly client: Client;
-  readonly redirect: VerifiedRedirect;
-  readonly request: AuthorizationRequest;
-  /** The `sub` of a valid id_token_hint, as the client sees it. */
-  readonly hintSubject: string | undefined;
-}
 
 /** The authorization endpoint: the request, and the browser's two returns with a verifier. */
 export function authorizationRoutes(engine: Engine): Hono<Env> {

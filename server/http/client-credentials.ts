@@ -4,7 +4,7 @@ import { parseScope, scopeNotAllowed } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
 import { noClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
-import type { TokenRequest } from './token.ts';
+import type { TokenRequest } from './token-request.ts';
 
 /** After every fact: 48 bits are what tokens carry. */
 const bornAfterAll = 2 ** 48 - 1;

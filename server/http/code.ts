@@ -3,10 +3,10 @@ import { refuse } from '#core/refusal.ts';
 import { newId } from '#server/identifiers.ts';
 import { type Code, codePrefix, encodeCode } from '#tokens/code.ts';
 import type { ConsentDecision, Flow, FlowSession } from '#tokens/flow.ts';
-import type { Asked, Visit } from './authorization.ts';
 import { answerClient, refuseToClient } from './authorization-answer.ts';
 import { requestedAudience } from './handshake/request-view.ts';
 import { codeSealedCharsMax, sealForUrl } from './sealed.ts';
+import type { Asked, Visit } from './visit.ts';
 
 /**
  * The consent becomes a grant (one statement), and the decision itself becomes the code, sealed:

@@ -41,7 +41,7 @@ async function serve(setup: Setup, env: Record<string, string> = {}, admin = fal
 }
 
 describe('every answer', () => {
-  test('has a request id, which its log line has too, and the headers that browsers need', async () => {
+  test('has a request id, as its log line, and the headers that browsers need', async () => {
     const server = await serve((app) => app.get('/x/:id', (c) => json(200, { r: c.get('route') })));
     const answer = await fetch(`${server.url}/x/secret-in-path?token=secret-in-query`);
     expect(await answer.json()).toEqual({ r: '/x/:id' });

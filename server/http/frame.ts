@@ -32,9 +32,9 @@ const hstsSeconds = 2 * 365 * 86_400;
  * 503 while the database is away, 500 with the request id for anything unexpected.
  *
  * One middleware does all of it, and touches no headers of a Response, which would take it off the
- * adapter's fast path. Measured: 4 us of CPU per request in a loop of its own; 11 to 16 us seen from
- * a second process with 16 connections (Hono alone 28, with the frame 39 to 44; a shared machine),
- * of which the log line is 4 and the metrics 3.
+ * adapter's fast path. Measured: 4 us of CPU per request in a loop of its own; 11 to 16 us seen
+ * from a second process with 16 connections (Hono alone 28, with the frame 39 to 44; a shared
+ * machine), of which the log line is 4 and the metrics 3.
  */
 export function createFrame(options: FrameOptions): Hono<Env> {
   const { config, log, metrics, admin } = options;

@@ -11,7 +11,7 @@ import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
 import { openFromUrl } from './sealed.ts';
-import type { TokenRequest } from './token.ts';
+import type { TokenRequest } from './token-request.ts';
 
 /**
  * Redeems a code (RFC 6749 §4.1.3) in one statement. Client and PKCE verifier are right before

@@ -8,7 +8,7 @@ import { makeRefreshToken, type RefreshToken, readRefreshToken } from '#tokens/r
 import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
-import type { TokenRequest } from './token.ts';
+import type { TokenRequest } from './token-request.ts';
 
 /**
  * Refreshes (RFC 6749 §6) in one statement. A retry inside the grace gets the same successor; reuse

@@ -1,22 +1,14 @@
 import { Hono } from 'hono';
-import type { Client } from '#core/client.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
-import type { Keyring } from '#tokens/keyring.ts';
 import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
-import { type Form, formBytesMax, readForm } from './body.ts';
+import { formBytesMax, readForm } from './body.ts';
 import { authenticateCaller } from './caller.ts';
 import { grantClientCredentials } from './client-credentials.ts';
 import { permitOrigin } from './cors.ts';
 import { redeemCode } from './redemption.ts';
 import { refreshTokens } from './refreshing.ts';
-
-/** A token request whose client is who it says it is. */
-export interface TokenRequest {
-  readonly ring: Keyring;
-  readonly form: Form;
-  readonly client: Client;
-}
+import type { TokenRequest } from './token-request.ts';
 
 type Answered = Readonly<Record<string, unknown>> | Refusal;
 type Grant = (engine: Engine, request: TokenRequest) => Promise<Answered>;

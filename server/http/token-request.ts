@@ -1,0 +1,10 @@
+import type { Client } from '#core/client.ts';
+import type { Keyring } from '#tokens/keyring.ts';
+import type { Form } from './body.ts';
+
+/** A token request whose client is who it says it is. */
+export interface TokenRequest {
+  readonly ring: Keyring;
+  readonly form: Form;
+  readonly client: Client;
+}
