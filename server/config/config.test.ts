@@ -26,7 +26,7 @@ function problemsOf(run: () => unknown): readonly string[] {
 }
 
 describe('defaults', () => {
-  test('nothing given: everything on loopback, embedded database, no secret in the settings', () => {
+  test('nothing given: all on loopback, embedded database, no secret in the settings', () => {
     expect(load()).toMatchObject({
       publicHost: '127.0.0.1',
       publicPort: 4444,
@@ -163,7 +163,7 @@ describe('what stops the start', () => {
       /works on loopback only/,
     ],
     [{ GATEHOUSE_DATABASE_OWNER_URL: 'postgres://o@h/d' }, /GATEHOUSE_DATABASE_URL must be given/],
-    [{ GATEHOUSE_REFRESH_TOKEN_ABSOLUTE_SECONDS: '60' }, /must not be shorter/],
+    [{ GATEHOUSE_REFRESH_TOKEN_ABSOLUTE_SECONDS: '60' }, /must not be below/],
   ])('%j', (env, sentence) => {
     const problems = problemsOf(() => load(env));
     expect(problems).toHaveLength(1);

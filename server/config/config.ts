@@ -20,8 +20,8 @@ type PageUrl =
   | 'deviceDoneUrl';
 
 /**
- * Every setting of a deployment, parsed once, frozen, passed down (docs/configuration.md). Units are
- * in the names. What is made at first start is undefined where nobody set it.
+ * Every setting of a deployment, parsed once, frozen, passed down (docs/configuration.md). Units
+ * are in the names. What is made at first start is undefined where nobody set it.
  */
 export type Config = Readonly<Omit<Settings, PageUrl | 'issuer' | 'dynamicRegistration'>> &
   Readonly<Record<PageUrl, string>> & {
@@ -38,7 +38,7 @@ export interface ConfigSource {
   readonly defaults?: Readonly<Partial<Record<SettingKey, string>>>;
 }
 
-/** The settings cannot be used; each problem is a sentence that names the setting and what is right. */
+/** The settings cannot be used; each problem is a sentence: which setting, and what is right. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];
@@ -182,28 +182,24 @@ function brokenRules(given: Settings, config: Config): string[] {
   };
   rule(
     given.issuer !== undefined || given.publicPort !== 0,
-    `${name('issuer')} must be given when ${name('publicPort')} is 0: the port is not known beforehand.`,
+    `${name('issuer')} must be given when ${name('publicPort')} is 0: no port is known before.`,
   );
   rule(
     !/[?#]/.test(config.issuer),
-    `${name('issuer')} must have neither query nor fragment (OpenID Connect Discovery §3); remove what follows the path.`,
+    `${name('issuer')} must have neither query nor fragment (OpenID Connect Discovery §3); ` +
+      'remove what follows the path.',
   );
-  rule(
-    httpAllowed(config.issuer, config),
-    `${name('issuer')} must be https, because it is not on loopback; ${name('insecureHttpIssuer')}=on allows http all the same.`,
-  );
+  rule(httpAllowed(config.issuer, config), mustBeHttps('issuer'));
   for (const key of pageUrls) {
-    rule(
-      given[key] === undefined || httpAllowed(config[key], config),
-      `${name(key)} must be https, because it is not on loopback; ${name('insecureHttpIssuer')}=on allows http all the same.`,
-    );
+    rule(given[key] === undefined || httpAllowed(config[key], config), mustBeHttps(key));
   }
   const ports = [config.publicPort, config.adminPort, config.samplePort].filter(
     (port) => port !== undefined && port !== 0,
   );
   rule(
     new Set(ports).size === ports.length,
-    `${name('publicPort')}, ${name('adminPort')} and ${name('samplePort')} must differ; they are ${ports.join(', ')}.`,
+    `${name('publicPort')}, ${name('adminPort')} and ${name('samplePort')} must differ; ` +
+      `they are ${ports.join(', ')}.`,
   );
   rule(
     (config.tlsCert === undefined) === (config.tlsKey === undefined),
@@ -211,19 +207,28 @@ function brokenRules(given: Settings, config: Config): string[] {
   );
   rule(
     !config.insecureAdminNoAuth || isLoopbackHost(config.adminHost),
-    `${name('insecureAdminNoAuth')} works on loopback only; set ${name('adminHost')}=127.0.0.1 or switch it off.`,
+    `${name('insecureAdminNoAuth')} works on loopback only; ` +
+      `set ${name('adminHost')}=127.0.0.1 or switch it off.`,
   );
   rule(
     config.databaseUrl !== undefined ||
       (config.ownerDatabaseUrl ?? config.usageDatabaseUrl ?? config.directDatabaseUrl) ===
         undefined,
-    `${name('databaseUrl')} must be given where another database URL is; without it the embedded PostgreSQL is used.`,
+    `${name('databaseUrl')} must be given where another database URL is; ` +
+      'without it the embedded PostgreSQL is used.',
   );
   rule(
     (config.refreshTokenAbsoluteSeconds ?? Number.POSITIVE_INFINITY) >= config.accessTokenSeconds,
-    `${name('refreshTokenAbsoluteSeconds')} must not be shorter than ${name('accessTokenSeconds')}.`,
+    `${name('refreshTokenAbsoluteSeconds')} must not be below ${name('accessTokenSeconds')}.`,
   );
   return broken;
+}
+
+function mustBeHttps(key: SettingKey): string {
+  return (
+    `${variableName(key)} must be https, because it is not on loopback; ` +
+    `${variableName('insecureHttpIssuer')}=on allows http all the same.`
+  );
 }
 
 function httpAllowed(url: string, config: Config): boolean {
@@ -251,7 +256,8 @@ export function insecureWarnings(config: Config): string[] {
     config.insecureAdminNoAuth &&
       `${name('insecureAdminNoAuth')} is on: every process on this machine is an administrator.`,
     !isLoopbackHost(config.adminHost) &&
-      `The admin listener on ${config.adminHost} speaks plain HTTP: admin credentials cross the network in clear unless a proxy ends TLS before it.`,
+      `The admin listener on ${config.adminHost} speaks plain HTTP: ` +
+        'admin credentials cross the network in clear unless a proxy ends TLS before it.',
     config.dynamicRegistration === 'open' &&
       !onLoopback(config.issuer) &&
       `${name('dynamicRegistration')} is open: anybody may register clients.`,

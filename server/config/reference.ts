@@ -18,18 +18,18 @@ export function configurationReference(): string {
     ];
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   });
-  return `<!-- Generated from server/config/settings.ts by \`node server/config/reference.ts\`. Do not edit. -->
+  return `<!-- Generated from settings.ts by \`node server/config/reference.ts\`. Do not edit. -->
 # Configuration
 
-Settings come from the environment and from a JSON file that \`${fileVariable}\` names; the environment
-wins, an empty variable counts as absent. The file uses the second name of each row:
+Settings come from the environment and from a JSON file that \`${fileVariable}\` names; the
+environment wins, an empty variable counts as absent. The file uses the second name of each row:
 
 \`\`\`json
-{ "issuer": "https://auth.example", "access_token_seconds": "10m", "cors_origins": ["https://app.example"] }
+{ "issuer": "https://auth.example", "access_token_seconds": "10m", "workers": 4 }
 \`\`\`
 
-Everything is read once, at start. An unknown name, a wrong value or a broken rule stops the start, with
-all problems at once. Unsafe settings are printed at every start.
+Everything is read once, at start. An unknown name, a wrong value or a broken rule stops the start,
+with all problems at once. Unsafe settings are printed at every start.
 
 | name (environment, file) | default | value | what it does |
 | --- | --- | --- | --- |
@@ -37,7 +37,7 @@ ${rows.join('\n')}
 
 ## Rules between settings
 
-- An http issuer or page is allowed on loopback only, elsewhere with \`GATEHOUSE_INSECURE_HTTP_ISSUER=on\`.
+- An http issuer or page is allowed on loopback, elsewhere with \`GATEHOUSE_INSECURE_HTTP_ISSUER\`.
 - The issuer has neither query nor fragment (OpenID Connect Discovery §3).
 - The three ports differ; with \`GATEHOUSE_PUBLIC_PORT=0\` the issuer must be given.
 - \`GATEHOUSE_TLS_CERT\` and \`GATEHOUSE_TLS_KEY\` come together.

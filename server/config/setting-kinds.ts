@@ -16,12 +16,12 @@ export interface SettingMeta {
 /** The metadata of all settings, apart from Zod's global registry. */
 export const settingMeta = z.registry<SettingMeta>();
 
-/** A value as it comes: text from the environment, text, number, boolean or a list from the file. */
+/** A value as it comes: text from the environment; text, number, boolean or list from the file. */
 const raw = z.union([z.string(), z.number(), z.boolean(), z.array(z.string())], {
   error: 'must be text, a number, true, false or a list of texts',
 });
 
-/** A kind of value: how it is written, and how it is read. A string that is returned is a complaint. */
+/** A kind of value: how it is written, and how it is read. `wrong` says what would be right. */
 interface Kind<T> {
   readonly format: string;
   readonly read: (text: string) => { readonly value: T } | { readonly wrong: string };

@@ -42,7 +42,8 @@ export const settings = z.strictObject({
   }),
   tlsCert: optional(path, {
     about:
-      'Certificate chain (PEM) of the public listener; without it plain HTTP. The admin listener speaks plain HTTP.',
+      'Certificate chain (PEM) of the public listener, plain HTTP without it. ' +
+      'The admin listener always speaks plain HTTP.',
   }),
   tlsKey: optional(path, { about: 'Private key (PEM) of that certificate.' }),
   dataDir: setting(path, '.gatehouse', {
@@ -75,7 +76,7 @@ export const settings = z.strictObject({
 
   issuer: optional(webUrl, {
     about:
-      'The issuer identifier, as clients compare it byte for byte (no trailing slash unless given).',
+      'The issuer identifier; clients compare it byte for byte (no trailing slash unless given).',
     shown: '`http://127.0.0.1:<public port>`',
   }),
   masterKeys: optional(path, {
@@ -126,7 +127,8 @@ export const settings = z.strictObject({
   }),
   refreshTokenScopes: setting(list(scope, 50), ['offline_access', 'offline'], {
     about:
-      'Granting one of these scopes earns a refresh token; an empty list: every client registered for the grant.',
+      'Granting one of these scopes earns a refresh token; ' +
+      'an empty list: every client registered for the grant.',
   }),
   keyRotationDays: setting(whole(1, 3650), 90, {
     about: 'Age at which a signing key is replaced.',

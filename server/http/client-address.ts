@@ -12,7 +12,7 @@ type Trusted = (address: string) => boolean;
 
 /**
  * The caller's address: the socket's, unless that is a trusted proxy's. Then X-Forwarded-For is
- * read from its end, past further trusted proxies, to the first address that none of them vouches for
+ * read from its end, past further trusted proxies, to the first address that none vouches for
  * (security 51). Whatever is not an address ends the walk.
  */
 export function addressReader(trustedProxies: readonly string[]): AddressOf {

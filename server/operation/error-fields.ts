@@ -39,8 +39,8 @@ function describe(thrown: unknown): Described {
 }
 
 /**
- * JSON.parse and PostgreSQL's data errors (class 22) and constraint errors (class 23) quote the very
- * value that they refuse, and a short one is no pattern's prey.
+ * JSON.parse and PostgreSQL's data errors (class 22) and constraint errors (class 23) quote the
+ * very value that they refuse, and a short one is no pattern's prey.
  */
 function unquoted(message: string, name: string, code: string | undefined): string {
   if (name !== 'SyntaxError' && !/^2[23]/.test(code ?? '')) return message;

@@ -20,10 +20,10 @@ export interface RequestLine {
 }
 
 /**
- * Structured logs that cannot hold a secret: `event` is a short fixed name (`request_failed`), never
- * a sentence with values; every string passes {@link redacted}, a field whose name means a secret is
- * masked whole. An error goes into `cause`, and is written with name, code, redacted message and
- * the frames of its stack.
+ * Structured logs that cannot hold a secret: `event` is a short fixed name (`request_failed`),
+ * never a sentence with values; every string passes {@link redacted}, a field whose name means a
+ * secret is masked whole. An error goes into `cause`, and is written with name, code, redacted
+ * message and the frames of its stack.
  */
 export interface Log {
   debug(event: string, fields?: LogFields): void;
@@ -52,7 +52,7 @@ interface Lines {
   request: ((line: RequestLine) => void) | undefined;
 }
 
-/** Makes the log of a process. Lines of level warn and above are written at once, others within 0.2 s. */
+/** Makes the log of a process. Lines of warn and error are written at once, others in 0.2 s. */
 export function createLog(options: LogOptions): Log {
   const sink = sinkOf(options);
   const lines = options.pretty ? prettyLines(sink) : jsonLines(sink, options.level);

@@ -54,7 +54,7 @@ export interface Metrics {
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const rowsBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
-/** Label values are fixed words of ours, yet a bug must not grow memory: above this they are `other`. */
+/** Label values are words of ours, yet a bug must not grow memory: above this they are `other`. */
 const labelValuesMax = 500;
 
 /** Makes the metrics of this process, on a registry of their own. */

@@ -7,6 +7,9 @@ const writtenCharactersMax = 600;
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+const secretWords =
+  'password|passwd|secret|token|verifier|challenge|assertion|authorization|cookie';
+
 // Every expression is linear: one character class per repetition, nothing nested.
 const credentialPatterns: readonly (readonly [RegExp, string])[] = [
   // user and password of a URL, as in postgres://user:password@host
@@ -22,13 +25,15 @@ const credentialPatterns: readonly (readonly [RegExp, string])[] = [
   [/#[^\s"'<>#=]*=[^\s"'<>]*/g, `#${mask}`],
   // name=value and "name": "value" of anything that is a secret by its name
   [
-    /(password|passwd|secret|token|verifier|challenge|assertion|authorization|cookie|code)("?[ \t]{0,4}[=:][ \t]{0,4}"?)[^\s"&,;]+/gi,
+    new RegExp(`(${secretWords}|code)("?[ \\t]{0,4}[=:][ \\t]{0,4}"?)[^\\s"&,;]+`, 'gi'),
     `$1$2${mask}`,
   ],
 ];
 const opaqueRun = /[A-Za-z0-9_+-][A-Za-z0-9_+=-]{21,}/g;
-const secretName =
-  /(password|passwd|secret|token|verifier|challenge|assertion|authorization|cookie|salt|pepper)$|^(code|hint|key|body|query|url)$/i;
+const secretName = new RegExp(
+  `(${secretWords}|salt|pepper)$|^(code|hint|key|body|query|url)$`,
+  'i',
+);
 
 /** True for a field whose name alone says that its value must not be written. */
 export function isSecretName(name: string): boolean {

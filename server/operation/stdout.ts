@@ -10,7 +10,7 @@ export interface Sink {
 
 /** Up to this size a write to a pipe is atomic, so that the lines of several workers do not mix. */
 const pipeBytesMax = 4096;
-/** What waits for a reader that does not read; lines above that are lost rather than the process. */
+/** What waits for a reader that does not read; more lines are lost rather than the process. */
 const chunksMax = 2000;
 const lineWaitMsMax = 200;
 const retryMs = 50;
@@ -18,8 +18,8 @@ const stdoutFd = 1;
 
 /**
  * Standard output in chunks of 4 KiB, written in the background: a line costs no system call of its
- * own, and a slow reader holds nobody up (measured to /dev/null: an access line 3 to 5 us all in all). What is left at the end of the process is written then; a reader that has
- * gone is no error.
+ * own, and a slow reader holds nobody up (measured to /dev/null: an access line 3 to 5 us all in
+ * all). What is left at the end of the process is written then; a reader that has gone is no error.
  */
 export function openStdout(): Sink {
   const chunks: string[] = [];
