@@ -255,7 +255,8 @@ export function insecureWarnings(config: Config): string[] {
       `${name('insecureHttpIssuer')} is on: codes and tokens cross the network in clear.`,
     config.insecureAdminNoAuth &&
       `${name('insecureAdminNoAuth')} is on: every process on this machine is an administrator.`,
-    !isLoopbackHost(config.adminHost) &&
+    config.tlsCert === undefined &&
+      !isLoopbackHost(config.adminHost) &&
       `The admin listener on ${config.adminHost} speaks plain HTTP: ` +
         'admin credentials cross the network in clear unless a proxy ends TLS before it.',
     config.dynamicRegistration === 'open' &&

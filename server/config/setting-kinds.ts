@@ -73,11 +73,6 @@ function shownValue(value: z.input<typeof raw>): string {
   return String(value);
 }
 
-export const text: Kind<string> = {
-  format: 'text',
-  read: (value) => ({ value }),
-};
-
 export const path: Kind<string> = {
   format: 'path',
   read: (value) => (value.includes('\0') ? { wrong: 'must be a path' } : { value }),

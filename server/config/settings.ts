@@ -41,9 +41,7 @@ export const settings = z.strictObject({
     about: 'Port of the sample app that `npm start` runs on loopback.',
   }),
   tlsCert: optional(path, {
-    about:
-      'Certificate chain (PEM) of the public listener, plain HTTP without it. ' +
-      'The admin listener always speaks plain HTTP.',
+    about: 'Certificate chain (PEM) of both listeners; without it they speak plain HTTP.',
   }),
   tlsKey: optional(path, { about: 'Private key (PEM) of that certificate.' }),
   dataDir: setting(path, '.gatehouse', {
