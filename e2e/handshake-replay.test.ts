@@ -108,7 +108,7 @@ describe('a verifier that is replayed', () => {
   });
 
   test('after its time: refused', async () => {
-    const short = await deploy({ env: { GATEHOUSE_FLOW_SECONDS: '1' } });
+    const short = await deploy({ env: { GATEHOUSE_FLOW_SECONDS: '2' } });
     try {
       const client = await short.register();
       const browser = openBrowser();
@@ -120,7 +120,7 @@ describe('a verifier that is replayed', () => {
         subject: 'alice',
       });
       expect(body.redirect_to).toBeTruthy();
-      await new Promise((resolve) => setTimeout(resolve, 1200));
+      await new Promise((resolve) => setTimeout(resolve, 2200));
       expect((await short.admin('GET', door('login', challenge))).status).toBe(404);
       expect((await browser.get(String(body.redirect_to))).status).toBe(400);
     } finally {

@@ -211,7 +211,7 @@ export async function travel(
     const location = answer.headers.get('location');
     const url = location === null ? undefined : new URL(location);
     if (location !== null) hops.push(location);
-    const isOurs = url?.origin === new URL(deployment.server.publicUrl).origin;
+    const isOurs = url?.origin === new URL(deployment.issuer).origin;
     const kind = kinds.find((one) => url?.searchParams.has(`${one}_challenge`));
     if (url === undefined || (!isOurs && kind === undefined) || hops.length > hopsMax) {
       return {
@@ -224,15 +224,20 @@ export async function travel(
       };
     }
     if (kind === undefined) {
-      answer = await browser.get(url.href);
+      answer = await browser.get(reachable(deployment, url.href));
       continue;
     }
     const challenge = url.searchParams.get(`${kind}_challenge`) ?? '';
     const next = await decide(deployment, kind, challenge, decisions, requests);
-    if (next === undefined) continue;
     hops.push(next);
-    answer = await browser.get(next);
+    answer = await browser.get(reachable(deployment, next));
   }
+}
+
+/** The issuer's own addresses without the proxy that stands before it, if any. */
+function reachable(deployment: Deployment, url: string): string {
+  const { issuer, server } = deployment;
+  return url.startsWith(issuer) ? server.publicUrl + url.slice(issuer.length) : url;
 }
 
 const kinds = ['login', 'consent', 'logout'] as const;

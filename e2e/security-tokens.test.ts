@@ -95,16 +95,16 @@ describe('security: tokens', () => {
   });
 
   test('security 21: a retry inside the grace gets the same successor, and the window does not slide', async () => {
-    const graceful = await deployment.register({ refresh_grace_seconds: 2 });
+    const graceful = await deployment.register({ refresh_grace_seconds: 3 });
     const { refresh: first } = await connect(deployment, graceful);
     const successor = tokensOf(await refresh(deployment, graceful, first)).refresh;
     expect(successor).not.toBe(first);
-    await sleep(1200);
+    await sleep(1500);
     const retry = tokensOf(await refresh(deployment, graceful, first));
     expect(retry.refresh).toBe(successor);
     expect(await active(retry.access)).toBe(true);
-    // 2 s after the first use, 1 s after the retry.
-    await sleep(1100);
+    // 3 s after the first use, not half as much after the retry.
+    await sleep(1600);
     expect((await refresh(deployment, graceful, first)).body.error).toBe('invalid_grant');
   });
 
