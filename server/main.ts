@@ -59,7 +59,12 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
   watch(engine);
   const admin = adminApp(engine, createAdminGate(engine));
   const listeners = await listenBoth(config, publicApp(engine, admin), admin);
-  const sweeper = startSweeper({ url: config.databaseUrl, log, metrics });
+  const sweeper = startSweeper({
+    // its lock belongs to the connection, so a pooler must not stand between
+    url: config.directDatabaseUrl ?? config.databaseUrl,
+    log,
+    metrics,
+  });
   return {
     publicPort: listeners.public.port,
     adminPort: listeners.admin.port,
