@@ -260,6 +260,7 @@ function apply(fact: Fact, state: FeedState, options: FeedOptions): void {
     else if (!state.overflowed) {
       // What is not kept cannot be known here any more: until a restart PostgreSQL is asked.
       state.overflowed = true;
+      options.metrics.event('feed_overflow');
       options.log.warn('facts_over_limit', { limit: options.factsMax });
     }
   }

@@ -12,7 +12,6 @@ export type SealPurpose =
   | 'code'
   | 'access_token'
   | 'session_cookie'
-  | 'flow_cookie'
   | 'page';
 
 /** A key that signs; its `kid` is published in the JWKS before and after it is in use. */

@@ -2,13 +2,16 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 
+/** npm ends on a signal of its own without telling us; how often we look whether it is still there. */
+const parentCheckMs = 500;
 /** A signal that is repeated within this time is the same wish, told by the group and by npm. */
 const sameWishMs = 2_000;
 
 /**
  * Runs a program with our terminal and gives its exit code. It gets each signal once: it is in a
  * session of its own, out of reach of signals to npm's process group, and what reaches us is
- * passed on. If we are killed, a shell that reads a pipe only we hold ends it.
+ * passed on. If we are killed, a shell that reads a pipe only we hold ends it;
+ * if whoever called us is gone, it is ended too.
  *
  * @param {string} command
  * @param {string[]} args
@@ -28,9 +31,14 @@ export function run(command, args, options) {
   };
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
   for (const signal of signals) process.on(signal, forward);
+  const parent = process.ppid;
+  const lookout = setInterval(() => {
+    if (process.ppid !== parent) forward('SIGTERM');
+  }, parentCheckMs);
   return new Promise((resolve) => {
     /** @param {number} code */
     const end = (code) => {
+      clearInterval(lookout);
       for (const signal of signals) process.off(signal, forward);
       dismiss();
       resolve(code);

@@ -5,7 +5,7 @@ const test = String.raw`\.test\.ts$`;
 const product = '^(core|tokens|server|cli|sample)/';
 const testing = [test, '^server/testing/'];
 
-/** Imports point one way: entry -> http -> store -> core (docs/architecture). */
+/** Imports point one way: entry -> http -> store -> core (ARCHITECTURE.md). */
 export const dependencyRules: readonly IForbiddenRuleType[] = [
   {
     name: 'core-is-pure',

@@ -23,6 +23,7 @@ export function limitedAnswer(
   endpoint: LimitedEndpoint,
   verdict: Limited,
 ): Response {
+  engine.metrics.event('rate_limited');
   engine.metrics.refused(endpoint, 'rate_limited');
   return refusalAnswer(refuse('rate_limited'), { headers: verdict.headers });
 }

@@ -4,7 +4,6 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 /** Things worth an alert or a graph: each is a value of the label `event`. */
 export const metricEvents = {
   refresh_reuse: 'A spent refresh token came back after its grace window; its family was revoked.',
-  refresh_retry: 'A refresh was repeated inside the grace window and got the same successor.',
   generation_ahead: 'A refresh token is ahead of its row: the database lost writes. Alert on it.',
   code_replay: 'A code was redeemed twice; what it issued was revoked.',
   feed_stale: 'A request waited for the revocation feed in vain and was answered 503.',
@@ -14,7 +13,6 @@ export const metricEvents = {
   client_cache_miss: 'A client was read from PostgreSQL.',
   admin_denied: 'An admin door was refused: no credential, a wrong one, or the wrong role.',
   rate_limited: 'A request was answered 429.',
-  batch_retried_singly: 'A batch failed and its rows were sent one by one.',
 } as const;
 export type MetricEvent = keyof typeof metricEvents;
 

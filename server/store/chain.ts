@@ -23,7 +23,7 @@ export interface LiveChain {
   readonly claims: string | null;
 }
 
-/** Reads a chain whose current generation, or its parent in the grace, is asked about. */
+/** Reads a chain whose newest refresh token is asked about. */
 const live: Statement = {
   name: 'chain_live',
   text: `

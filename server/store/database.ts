@@ -61,7 +61,7 @@ function isLostAnswer(error: unknown): boolean {
 /**
  * Every statement of ours reaches its rows by an index, and batches join a few rows to large tables.
  * A plan that was cached while a table was small must not scan it once it has grown (measured: a
- * redemption 590 -> 120 us a row in the first minute of a new database). JIT costs more than it saves.
+ * redemption 590 -> 73 us a row in the first minute of a new database). JIT costs more than it saves.
  *
  * It would still read a whole index, or all cutoffs of a kind, where a join looked as cheap as a probe
  * while there were few rows. So statements look up cutoffs and remembered grants in subqueries that
