@@ -1,0 +1,233 @@
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withClient } from '#server/postgres/cluster.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '#server/postgres/embedded.ts';
+import { roles } from '#server/postgres/passwords.ts';
+import { migrate } from '#server/schema/migrate.ts';
+import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
+import {
+  type Answer,
+  basic,
+  call,
+  connect,
+  formOf,
+  type RegisteredClient,
+  refresh,
+  tokensOf,
+} from './login-app.ts';
+import { deployTwo, type TwoNodes } from './two-nodes.ts';
+
+// A PostgreSQL of this file alone, since it is stopped on the way. Node A reaches it directly, by
+// its Unix socket; node B by TCP, through a proxy that fails as networks do.
+let postgres: EmbeddedPostgres;
+let dataDir: string;
+let proxy: TestProxy;
+let two: TwoNodes;
+let app: RegisteredClient;
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-outage-'));
+  await chmod(dataDir, 0o755);
+  postgres = await startEmbeddedPostgres({ dataDir });
+  const { urls } = postgres;
+  await migrate({ ownerUrl: urls.owner, serverRole: roles.server, usageRole: roles.usage });
+  proxy = await openProxy(postgres.port);
+  two = await deployTwo({
+    database: { urls, close: async () => {} },
+    envOfB: () => ({ GATEHOUSE_DATABASE_URL: proxy.through(urls.server) }),
+  });
+  app = await two.a.register();
+});
+
+afterAll(async () => {
+  await two?.close();
+  await proxy?.close();
+  await postgres?.stop();
+  if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true });
+});
+
+async function login() {
+  const subject = `user-${randomUUID()}`;
+  return { subject, ...(await connect(two.a, app, { login: { subject } })) };
+}
+
+/** The whole answer of B's introspection. */
+function introspect(token: string): Promise<Answer> {
+  return call(`${two.b.server.adminUrl}/admin/oauth2/introspect`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${two.b.server.adminToken}` },
+    body: formOf({ token }),
+  });
+}
+
+/** B answers again: 200, within a minute. */
+async function recovered(token: string): Promise<void> {
+  const until = performance.now() + 60_000;
+  for (;;) {
+    const { status } = await introspect(token);
+    if (status === 200) return;
+    expect(status).toBe(503);
+    if (performance.now() > until) throw new Error('B did not recover');
+    await sleep(50);
+  }
+}
+
+function expectUnavailable(answer: Answer): void {
+  expect(answer.status).toBe(503);
+  expect(answer.body.error).toBe('temporarily_unavailable');
+  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+}
+
+describe('packets between B and PostgreSQL are dropped, without a reset', () => {
+  test('B answers 503 in time, and never that a token is active', async () => {
+    const [alive, doomed] = [await login(), await login()];
+    expect((await introspect(doomed.access)).body).toMatchObject({ active: true });
+
+    proxy.hold();
+    const revoked = await two.a.admin('POST', '/admin/revocations', { subject: doomed.subject });
+    expect(revoked.status).toBe(200);
+    const asked = performance.now();
+    const answers = await Promise.all([
+      ...Array.from({ length: 10 }, () => introspect(doomed.access)),
+      introspect(alive.access),
+      two.b.userinfo(alive.access),
+      two.b.userinfo(doomed.access),
+    ]);
+    // A second, and what a loaded machine takes on top.
+    expect(performance.now() - asked).toBeLessThan(3_000);
+    for (const answer of answers) expectUnavailable(answer);
+    // Again, now that it has tried to connect anew.
+    expectUnavailable(await introspect(doomed.access));
+    const [token, page, ready, health] = await Promise.all([
+      refresh(two.b, app, alive.refresh),
+      call(`${two.b.server.publicUrl}/oauth2/auth?client_id=${app.id}&response_type=code`),
+      call(`${two.b.server.publicUrl}/health/ready`),
+      call(`${two.b.server.publicUrl}/health/alive`),
+    ]);
+    expectUnavailable(token);
+    expectUnavailable(page);
+    expect([ready.status, health.status]).toEqual([503, 200]);
+
+    proxy.release();
+    await recovered(alive.access);
+    expect((await introspect(doomed.access)).body).toEqual({ active: false });
+    expect((await introspect(alive.access)).body).toMatchObject({ active: true });
+    expect((await refresh(two.b, app, doomed.refresh)).status).toBe(400);
+    expect((await refresh(two.b, app, alive.refresh)).status).toBe(200);
+  });
+});
+
+describe("only B's feed connection is killed", () => {
+  test('B connects again by itself: 503 at worst, never stale', async () => {
+    const seen = new Map<string, number>();
+    for (let round = 0; round < 20; round += 1) {
+      const { access, subject } = await login();
+      await recovered(access);
+      const killed = await withClient(postgres.urls.superuser, (client) =>
+        client.query(
+          `select count(pg_terminate_backend(a.pid))::int as killed from pg_stat_activity a
+           where a.application_name = 'gatehouse-feed' and a.client_addr is not null`,
+        ),
+      );
+      expect(killed.rows[0].killed).toBeGreaterThan(0);
+      const during = await introspect(access);
+      await two.a.admin('POST', '/admin/revocations', { subject });
+      const after = await introspect(access);
+      if (during.status !== 503) expect(during.body).toMatchObject({ active: true });
+      const said = after.status === 200 ? `active: ${after.body.active}` : `${after.status}`;
+      seen.set(said, (seen.get(said) ?? 0) + 1);
+      await recovered(access);
+      expect((await introspect(access)).body).toEqual({ active: false });
+    }
+    expect(['active: false', '503']).toEqual(expect.arrayContaining([...seen.keys()]));
+  });
+
+  test('all its connections are reset under load: every answer is right, or 503', async () => {
+    const { access } = await login();
+    const state = { refreshToken: (await login()).refresh, cuts: 0 };
+    for (let round = 0; round < 15; round += 1) {
+      const answers = Promise.all(Array.from({ length: 5 }, () => introspect(access)));
+      const refreshed = refresh(two.b, app, state.refreshToken);
+      proxy.cut();
+      for (const answer of await answers) {
+        if (answer.status !== 503) expect(answer.body).toMatchObject({ active: true });
+      }
+      const answer = await refreshed;
+      expect([200, 503]).toContain(answer.status);
+      // A refresh whose answer was lost is asked again in the grace.
+      const next = answer.status === 200 ? answer : await refresh(two.a, app, state.refreshToken);
+      state.refreshToken = tokensOf(next).refresh;
+    }
+    await recovered(access);
+  });
+});
+
+describe('PostgreSQL is stopped and started again', () => {
+  test('security 26: B recovers by itself, and what was dead is still dead', async () => {
+    const [alive, doomed] = [await login(), await login()];
+    await two.a.admin('POST', '/admin/revocations', { subject: doomed.subject });
+    const { port } = postgres;
+    await postgres.stop();
+    await sleep(100);
+    expectUnavailable(await introspect(alive.access));
+    expectUnavailable(await refresh(two.b, app, alive.refresh));
+    postgres = await startEmbeddedPostgres({ dataDir, port });
+    await recovered(alive.access);
+    expect((await introspect(alive.access)).body).toMatchObject({ active: true });
+    expect((await introspect(doomed.access)).body).toEqual({ active: false });
+    expect((await refresh(two.b, app, doomed.refresh)).status).toBe(400);
+    expect((await refresh(two.b, app, alive.refresh)).status).toBe(200);
+  });
+});
+
+/** A refresh whose body is sent only in part: it is under way until `finish` is called. */
+function beginRefresh(refreshToken: string) {
+  const body = formOf({
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken,
+  }).toString();
+  const request = httpRequest(`${two.b.server.publicUrl}/oauth2/token`, {
+    method: 'POST',
+    agent: false,
+    headers: {
+      ...basic(app),
+      'content-type': 'application/x-www-form-urlencoded',
+      'content-length': body.length,
+    },
+  });
+  const status = new Promise<number | undefined>((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', (response) => {
+      response.resume().on('end', () => resolve(response.statusCode));
+    });
+  });
+  request.write(body.slice(0, 20));
+  return { status, finish: () => request.end(body.slice(20)) };
+}
+
+describe('SIGTERM', () => {
+  test('drains: requests under way are answered, new ones are not taken, exit code 0', async () => {
+    const { refresh: refreshToken } = await login();
+    const underWay = Array.from({ length: 10 }, () => beginRefresh(refreshToken));
+    await sleep(300);
+    const stopped = two.b.server.stop();
+    const taken = () =>
+      call(`${two.b.server.publicUrl}/health/alive`).then(
+        () => true,
+        () => false,
+      );
+    for (let tries = 0; await taken(); tries += 1) {
+      expect(tries).toBeLessThan(500);
+      await sleep(10);
+    }
+    for (const { finish } of underWay) finish();
+    const statuses = await Promise.all(underWay.map((one) => one.status));
+    expect(statuses).toEqual(underWay.map(() => 200));
+    expect(await stopped).toBe(0);
+  });
+});
