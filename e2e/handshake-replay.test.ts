@@ -128,3 +128,103 @@ describe('a verifier that is replayed', () => {
     }
   });
 });
+
+describe('a flow under way', () => {
+  let deployment: Deployment;
+
+  beforeAll(async () => {
+    deployment = await deploy();
+  });
+
+  afterAll(async () => {
+    await deployment?.close();
+  });
+
+  test('each has a cookie of its own, ten of them in one browser; the oldest gives way', async () => {
+    const client = await deployment.register();
+    const browser = openBrowser();
+    const begun: string[] = [];
+    for (let tab = 0; tab < 12; tab += 1) {
+      const parameters = authorizationParameters(client, newPkce());
+      const answer = await browser.get(authorizationUrl(deployment, parameters));
+      begun.push(answer.headers.get('location') ?? '');
+    }
+    expect(browser.cookies.size).toBe(10);
+    const verifierOf = async (location = '') => {
+      const challenge = new URL(location).searchParams.get('login_challenge') ?? '';
+      const path = door('login', challenge, 'accept');
+      const { body } = await deployment.admin('PUT', path, { subject: 'alice' });
+      return String(body.redirect_to);
+    };
+    expect((await browser.get(await verifierOf(begun[0]))).status).toBe(403);
+    for (const location of [begun[2], begun[11]]) {
+      expect((await browser.get(await verifierOf(location))).status).toBe(303);
+    }
+  });
+
+  test('what the client may no longer do is refused at the next hop', async () => {
+    const client = await deployment.register();
+    const hops = [
+      [{ redirect_uris: ['https://app.example/moved'] }, 400],
+      [{ redirect_uris: [client.redirectUri], disabled: true }, 400],
+      [{ redirect_uris: [client.redirectUri], disabled: false }, 303],
+    ] as const;
+    const { hops: seen, browser } = await signIn(deployment, client);
+    const verifier = seen.find((hop) => hop.includes('consent_verifier=')) ?? '';
+    const { client_secret: _secret, ...document } = client.document;
+    for (const [fields, status] of hops) {
+      const path = `/admin/clients/${client.id}`;
+      expect((await deployment.admin('PUT', path, { ...document, ...fields })).status).toBe(200);
+      const answer = await browser.get(verifier);
+      expect(answer.status).toBe(status);
+      expect(answer.headers.get('location') === null).toBe(status === 400);
+    }
+  });
+
+  test('an answer keeps the query that the redirect URI has, and goes to the fragment on request', async () => {
+    const uri = 'https://app.example/callback?tenant=acme';
+    const client = await deployment.register({ redirect_uris: [uri] });
+    const byQuery = await signIn(deployment, client);
+    expect(byQuery.callback?.searchParams.get('tenant')).toBe('acme');
+    expect((await redeem(deployment, client, byQuery)).status).toBe(200);
+    const mode = { response_mode: 'fragment' };
+    const denied = await signIn(deployment, client, { parameters: mode, rejectLogin: {} });
+    expect(denied.callback?.search).toBe('?tenant=acme');
+    expect(denied.callback?.hash).toContain('error=');
+  });
+
+  test('a pairwise client: hint, refresh and logout by the subject that it knows', async () => {
+    const client = await deployment.register({ subject_type: 'pairwise' });
+    const login = { subject: 'alice', remember: true };
+    const first = await signIn(deployment, client, { login });
+    const tokens = tokensOf(await redeem(deployment, client, first));
+    const { sub } = claimsOf(tokens.id);
+    expect(sub).not.toBe('alice');
+    const { browser } = first;
+    const parameters = { id_token_hint: tokens.id };
+    const hinted = await signIn(deployment, client, { browser, parameters });
+    expect(hinted.loginRequest).toMatchObject({ skip: true, subject: 'alice' });
+    const refreshed = tokensOf(await refresh(deployment, client, tokens.refresh));
+    expect(claimsOf(refreshed.id).sub).toBe(sub);
+    expect((await deployment.userinfo(refreshed.access)).body.sub).toBe(sub);
+    const other = { parameters, login: { subject: 'bob' } };
+    const refused = await signIn(deployment, client, other);
+    expect(refused.returned.get('error')).toBe('login_required');
+    const logout = `${deployment.server.publicUrl}/oauth2/sessions/logout?id_token_hint=${tokens.id}`;
+    const { logoutRequest } = await travel(deployment, browser, await browser.get(logout));
+    expect(logoutRequest).toMatchObject({ subject: 'alice', rp_initiated: true });
+  });
+
+  test('a consent that is accepted without a body grants nothing', async () => {
+    const client = await deployment.register();
+    const nothing = { grant_scope: undefined, grant_access_token_audience: undefined };
+    const signedIn = await signIn(deployment, client, { consent: nothing });
+    const answer = await redeem(deployment, client, signedIn);
+    expect(answer.status).toBe(200);
+    expect(Object.keys(answer.body).toSorted()).toEqual([
+      'access_token',
+      'expires_in',
+      'token_type',
+    ]);
+  });
+});

@@ -325,4 +325,21 @@ describe('security: tokens', () => {
     expect((await refresh(deployment, own, tokens.refresh)).body.error).toBe('invalid_client');
     expect(await active(tokens.access)).toBe(false);
   });
+
+  test('security 26: a client deleted and made again under the same id revives nothing', async () => {
+    const id = `reborn-${client.id}`;
+    const fields = { client_id: id, client_secret: 'a-secret-that-was-chosen-by-somebody' };
+    const born = await deployment.register(fields);
+    const old = await connect(deployment, born);
+    const out = await signIn(deployment, born);
+    await deployment.admin('DELETE', `/admin/clients/${id}`);
+    const reborn = await deployment.register(fields);
+    expect(await active(old.access)).toBe(false);
+    expect(await active(old.refresh)).toBe(false);
+    expect((await refresh(deployment, reborn, old.refresh)).body.error).toBe('invalid_grant');
+    expect((await redeem(deployment, reborn, out)).body.error).toBe('invalid_grant');
+    const fresh = await connect(deployment, reborn);
+    expect(await active(fresh.access)).toBe(true);
+    expect((await refresh(deployment, reborn, fresh.refresh)).status).toBe(200);
+  });
 });
