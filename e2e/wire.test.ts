@@ -106,6 +106,49 @@ describe('on the wire', () => {
     }
   });
 
+  test('a client_id with characters that URLs and Basic reserve works everywhere', async () => {
+    const id = 'app:one/two?three&four=five+six%20seven';
+    const own = await deployment.register({ client_id: id });
+    const tokens = await connect(deployment, own);
+    expect(await deployment.introspect(tokens.access)).toMatchObject({ client_id: id });
+    expect(claimsOf(tokens.id).aud).toEqual([id]);
+    expect((await refresh(deployment, own, tokens.refresh)).status).toBe(200);
+    const path = `/admin/clients/${encodeURIComponent(id)}`;
+    expect((await deployment.admin('GET', path)).body.client_id).toBe(id);
+    const gone = `/admin/oauth2/auth/sessions/consent?subject=alice&client=${encodeURIComponent(id)}`;
+    expect((await deployment.admin('DELETE', gone)).status).toBe(204);
+    expect(await deployment.introspect(tokens.access)).toEqual({ active: false });
+    expect((await deployment.admin('DELETE', path)).status).toBe(204);
+  });
+
+  test('what tells of a token is never cached: introspection, userinfo, the handshake', async () => {
+    const { access } = await connect(deployment, client);
+    const shown = await deployment.postAs(client, '/oauth2/introspect', { token: access });
+    expect(shown.body.active).toBe(true);
+    expectPrivateJson(shown);
+    expectPrivateJson(await deployment.userinfo(access));
+    expectPrivateJson(await deployment.admin('GET', '/admin/clients'));
+    expectPrivateJson(
+      await deployment.admin('GET', '/admin/oauth2/auth/sessions/consent?subject=alice'),
+    );
+  });
+
+  test('Hydra’s audience: registered values end up in aud, others are refused', async () => {
+    const audience = ['https://one.example', 'two'];
+    const own = await deployment.register({ audience });
+    const asked = { audience: 'https://one.example two', resource: 'https://three.example/' };
+    const tokens = await connect(deployment, own, { parameters: asked });
+    const all = [...audience, 'https://three.example/'];
+    expect(tokens.consentRequest?.requested_access_token_audience).toEqual(all);
+    expect((await deployment.introspect(tokens.access)).aud).toEqual(all);
+    const foreign = { parameters: { audience: 'https://one.example/path' } };
+    const refused = await signIn(deployment, own, foreign);
+    expect(refused.returned.get('error')).toBe('invalid_request');
+    const machine = { grant_type: 'client_credentials', audience: 'two' };
+    const answer = tokensOf(await deployment.postAs(own, '/oauth2/token', machine));
+    expect((await deployment.introspect(answer.access)).aud).toEqual(['two']);
+  });
+
   test('userinfo and the authorization endpoint answer POST, too', async () => {
     const pkce = newPkce();
     const browser = openBrowser();
