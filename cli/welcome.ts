@@ -24,7 +24,7 @@ export function welcome({ config, adminPort, sampleUrl, demo, warnings }: Welcom
     ...(sampleUrl === undefined ? [] : [['Try it', `${sampleUrl}  (a sample app)`] as const]),
     ['Sign in as', `${demo.login}  ${demo.password}`],
     ['Issuer', config.issuer],
-    ['Discovery', `${issuer}/.well-known/openid-configuration`],
+    ['Discovery', `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`],
     ['Admin API', `${urlOf(config, 'admin', adminPort)}  (${token})`],
   ];
   return [

@@ -33,7 +33,7 @@ function request(fields: Record<string, string> = {}): AuthorizationRequest {
   return parsed;
 }
 
-const ann = { subject: 'ann', authenticatedAt: 1000 };
+const ann = { subject: 'ann', authenticatedAt: 1000, acr: '' };
 const now = 1100;
 
 describe('OIDC Core §3.1.2.3: who is signed in need not sign in again', () => {

@@ -7,6 +7,7 @@ export interface KnownLogin {
   readonly subject: string;
   /** Seconds since the epoch. */
   readonly authenticatedAt: number;
+  readonly acr: string;
 }
 
 /**
@@ -38,6 +39,8 @@ function loginSuits(
   if (request.maxAge === 0) return false;
   if (request.maxAge !== undefined && ageSeconds > request.maxAge) return false;
   if (hintSubject !== undefined && hintSubject !== login.subject) return false;
+  const acr = request.claims?.essentialAcr ?? [];
+  if (acr.length > 0 && !acr.includes(login.acr)) return false;
   const wanted = request.claims?.subject;
   return wanted === undefined || wanted === login.subject;
 }
@@ -48,7 +51,7 @@ function loginSuits(
  */
 export function judgeLogin(
   request: AuthorizationRequest,
-  login: KnownLogin & { readonly acr: string },
+  login: KnownLogin,
   hintSubject: string | undefined,
 ): Refusal | undefined {
   const wanted = hintSubject ?? request.claims?.subject;

@@ -1,4 +1,5 @@
 import type { Client } from '#core/client.ts';
+import { clientIdCharsMax } from '#core/client-field.ts';
 import { argon2id } from '#server/argon2.ts';
 import type { ClientCache } from '#server/node.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
@@ -58,6 +59,8 @@ export function createClientCache(options: ClientCacheOptions): ClientCache {
   }
 
   async function withSecrets(clientId: string): Promise<ClientWithSecrets | undefined> {
+    // No client is registered by such an id, so it need not be remembered that there is none.
+    if (clientId.length > clientIdCharsMax) return undefined;
     const known = present.get(clientId);
     if (known !== undefined) return known;
     const absentUntilMs = absent.get(clientId);
@@ -79,6 +82,11 @@ export function createClientCache(options: ClientCacheOptions): ClientCache {
       present.delete(clientId);
       absent.delete(clientId);
       fills.delete(clientId);
+    },
+    clear() {
+      present.clear();
+      absent.clear();
+      fills.clear();
     },
   };
 }

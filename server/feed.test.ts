@@ -33,9 +33,10 @@ afterEach(async () => {
 
 /** A feed of one node, whose polls are counted, by its own way to PostgreSQL. */
 async function open(over: { factsMax?: number; remote?: boolean } = {}) {
-  const told: { polls: number; keys: number; clients: string[]; lines: string[] } = {
+  const told: { polls: number; keys: number; gaps: number; clients: string[]; lines: string[] } = {
     polls: 0,
     keys: 0,
+    gaps: 0,
     clients: [],
     lines: [],
   };
@@ -51,8 +52,12 @@ async function open(over: { factsMax?: number; remote?: boolean } = {}) {
       },
     },
     onClientChanged: (clientId) => told.clients.push(clientId),
-    onKeysChanged() {
+    async onKeysChanged() {
       told.keys += 1;
+      return true;
+    },
+    onGap() {
+      told.gaps += 1;
     },
   });
   feeds.push(feed);

@@ -22,6 +22,13 @@ const acknowledgeMs = freshMsMax + 2;
 const reconnectMs = [0, 25, 50, 100, 200, 400] as const;
 /** A system clock this far from the database's is worth a warning; nothing is decided by it. */
 const skewMsWarned = 5000;
+/**
+ * After so long without a poll, facts may have been swept that this node never saw: they live 10
+ * minutes at least. What they would have killed has ended by itself; caches have not.
+ */
+const gapMs = 5 * 60_000;
+/** The first poll may take this long: it reads every fact that lives. */
+const loadMsMax = 300_000;
 /** Facts that ended leave memory this often. */
 const forgetMs = 30_000;
 const epochRefused = 'this database is not the live one';
@@ -34,7 +41,10 @@ export interface FeedOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly onClientChanged: (clientId: string) => void;
-  readonly onKeysChanged: () => void;
+  /** Reads the keys again; true once that is done. Until then nothing is fresh. */
+  readonly onKeysChanged: () => Promise<boolean>;
+  /** Facts may have come and gone unseen: clients must be read again. */
+  readonly onGap: () => void;
 }
 
 interface Waiter {
@@ -47,7 +57,7 @@ interface Waiter {
 /** Connects, loads every fact that can still kill something, and then polls when asked. */
 export async function openFeed(options: FeedOptions): Promise<Feed> {
   const poller = createPoller(options);
-  await poller.next(performance.now());
+  await poller.next(performance.now(), loadMsMax);
   const { state } = poller;
 
   const askDatabase = createBatch<Mortal, boolean>({
@@ -102,6 +112,8 @@ interface FeedState {
   overflowed: boolean;
   forgotAt: number;
   skewed: boolean;
+  /** True from a fact about keys until they have been read again. */
+  keysStale: boolean;
 }
 
 /** One poll in flight, on a connection of its own; no timer while nobody asks. */
@@ -116,8 +128,9 @@ function createPoller(options: FeedOptions) {
     overflowed: false,
     forgotAt: performance.now(),
     skewed: false,
+    keysStale: false,
   };
-  let waiters: Waiter[] = [];
+  const waiters = new Set<Waiter>();
   let client: pg.Client | undefined;
   let polling = false;
   let wanted = false;
@@ -127,7 +140,7 @@ function createPoller(options: FeedOptions) {
 
   async function run(): Promise<void> {
     polling = true;
-    while (!closed && (wanted || waiters.length > 0)) {
+    while (!closed && (wanted || waiters.size > 0)) {
       wanted = false;
       const wait = Math.max(pauseMs(failures), pollGapMs - (performance.now() - beganAt));
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
@@ -149,10 +162,9 @@ function createPoller(options: FeedOptions) {
   function succeed(began: number): void {
     failures = 0;
     state.watermark = began;
-    const done = waiters.filter((waiter) => waiter.beganFrom <= began);
-    if (done.length === 0) return;
-    waiters = waiters.filter((waiter) => waiter.beganFrom > began);
-    for (const waiter of done) {
+    for (const waiter of waiters) {
+      if (waiter.beganFrom > began) continue;
+      waiters.delete(waiter);
       clearTimeout(waiter.deadline);
       waiter.resolve();
     }
@@ -179,14 +191,14 @@ function createPoller(options: FeedOptions) {
       wanted = true;
       start();
     },
-    next(beganFrom: number): Promise<void> {
+    next(beganFrom: number, msMax: number = waitMsMax): Promise<void> {
       return new Promise((resolve, reject) => {
         const deadline = setTimeout(() => {
-          waiters = waiters.filter((other) => other !== waiter);
+          waiters.delete(waiter);
           reject(new DatabaseUnavailable('the revocation feed is not fresh'));
-        }, waitMsMax);
+        }, msMax);
         const waiter: Waiter = { beganFrom, deadline, resolve };
-        waiters.push(waiter);
+        waiters.add(waiter);
         start();
       });
     },
@@ -234,11 +246,16 @@ async function pollOnce(client: pg.Client, state: FeedState, options: FeedOption
     if (first === undefined) throw new Error('table control has no row: run `gatehouse schema up`');
     state.epoch ??= first.epoch;
     if (first.state !== 'live' || first.epoch !== state.epoch) throw new Error(epochRefused);
+    if (Number(first.now_ms) - state.databaseMs > gapMs) options.onGap();
     const facts = factsOf(rows);
     for (const fact of facts) apply(fact, state, options);
     reckon(state, Number(first.now_ms), options.log, options.metrics);
     count += facts.length;
     if (facts.length < factsPerPoll) break;
+  }
+  if (state.keysStale) {
+    if (!(await options.onKeysChanged())) throw new Error('the keys could not be read');
+    state.keysStale = false;
   }
   forgetExpired(state);
   options.metrics.feedPolled((performance.now() - begun) / 1000, count);
@@ -252,7 +269,7 @@ function forgetExpired(state: FeedState): void {
 
 function apply(fact: Fact, state: FeedState, options: FeedOptions): void {
   state.cursor = fact.seq;
-  if (fact.kind === 'keys_changed') options.onKeysChanged();
+  if (fact.kind === 'keys_changed') state.keysStale = true;
   else if (fact.kind === 'client_changed') options.onClientChanged(fact.target);
   else {
     if (fact.kind === 'client') options.onClientChanged(fact.target);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Hono } from 'hono';
 import { type Refusal, refusals } from '#core/refusal.ts';
 import { createClientCache } from '#server/clients.ts';
-import type { Config } from '#server/config/config.ts';
+import { baseUrl, type Config } from '#server/config/config.ts';
 import type { Engine } from '#server/engine.ts';
 import { openFeed } from '#server/feed.ts';
 import { createAdminGate } from '#server/http/admin/authentication.ts';
@@ -98,7 +98,8 @@ async function openNode(
     log,
     metrics,
     onClientChanged: (clientId) => clients.invalidate(clientId),
-    onKeysChanged: () => void keys.reload(),
+    onKeysChanged: () => keys.reload(),
+    onGap: () => clients.clear(),
   });
   return { config, database, feed, keys, clients, log, metrics };
 }
@@ -130,7 +131,7 @@ async function listenBoth(config: Config, publicSide: Hono<Env>, adminSide: Hono
 function showError(config: Config, c: Ctx, refusal: Refusal): Response | Promise<Response> {
   const { error, status, description } = refusals[refusal.refused];
   const said = refusal.hint ?? description;
-  if (config.errorUrl === `${config.issuer}/ui/error`) {
+  if (config.errorUrl === `${baseUrl(config)}/ui/error`) {
     // A page challenges nobody, and 401 would have to (RFC 9110 §15.5.2).
     return answerProblem(c, { status: status === 401 ? 400 : status, error, description: said });
   }

@@ -19,6 +19,8 @@ export interface ClientCache {
   readonly secrets: SecretVerifier;
   /** Called by the feed when the client changed or died. */
   invalidate(clientId: string): void;
+  /** Forgets everything; called by the feed when it may have missed something. */
+  clear(): void;
 }
 
 /** The keys of this node: the current ring, and how it is renewed. */
@@ -29,7 +31,7 @@ export interface Keys {
    * Reads the key table again; called by the feed when keys changed. Never refuses: a failure is
    * logged and the read repeated, while the ring in force stays.
    */
-  reload(): Promise<void>;
+  reload(): Promise<boolean>;
   /** Resolves when no read is under way: after {@link Feed.fresh}, the ring is then as fresh. */
   settled(): Promise<void>;
   /** The secret part of a key as table `key` holds it, under the first master key. */

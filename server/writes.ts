@@ -29,7 +29,7 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
   const kind = <Item, Result>(
     name: string,
     key: (item: Item) => string,
-    run: (database: Database, items: readonly Item[]) => Promise<readonly Result[]>,
+    run: (database: Database, items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
   ) =>
     createBatch<Item, Result>({
       name,

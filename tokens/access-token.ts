@@ -35,6 +35,8 @@ export interface AccessToken {
 
 export const accessTokenPrefix = 'gh_at_';
 const version = 1;
+/** Apart from every token's version, since both are sealed for the same purpose. */
+const subjectVersion = 255;
 
 /** Seals an opaque access token. */
 export function sealAccessToken(ring: Keyring, token: AccessToken): string {
@@ -93,4 +95,19 @@ export function openAccessToken(ring: Keyring, text: string): AccessToken | unde
     userinfo: r.optionalText(),
   };
   return r.finished() ? token : undefined;
+}
+
+/** The real subject of a pairwise client's JWT, so that only we can read it there. */
+export function sealSubject(ring: Keyring, subject: string): string {
+  return ring.seal('access_token', createWriter(64).u8(subjectVersion).text(subject).finish());
+}
+
+/** What {@link sealSubject} sealed; undefined for anything else. */
+export function openSubject(ring: Keyring, text: string): string | undefined {
+  const bytes = ring.open('access_token', text);
+  if (bytes === undefined) return undefined;
+  const reader = createReader(bytes);
+  if (reader.u8() !== subjectVersion) return undefined;
+  const subject = reader.text();
+  return reader.finished() ? subject : undefined;
 }

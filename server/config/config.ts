@@ -148,7 +148,7 @@ function unknownName(name: string, known: readonly string[]): string {
 function completed(given: Settings): Config {
   const scheme = given.tlsCert === undefined ? 'http' : 'https';
   const issuer = given.issuer ?? `${scheme}://127.0.0.1:${given.publicPort}`;
-  const page = (url: string | undefined, path: string) => url ?? issuer.replace(/\/$/, '') + path;
+  const page = (url: string | undefined, path: string) => url ?? baseUrl({ issuer }) + path;
   return {
     ...given,
     issuer,
@@ -278,4 +278,9 @@ function deepFrozen<T extends object>(value: T): T {
     if (typeof part === 'object' && part !== null) deepFrozen(part);
   }
   return Object.freeze(value);
+}
+
+/** What paths are appended to: the issuer, which may itself end in a slash, without that. */
+export function baseUrl(config: Pick<Config, 'issuer'>): string {
+  return config.issuer.replace(/\/$/, '');
 }

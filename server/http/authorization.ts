@@ -16,12 +16,16 @@ import { issueCode } from './code.ts';
 import { readCookies } from './cookies.ts';
 import { beginFlowCookies, openFlow, ownsFlow, sealFlow } from './flow.ts';
 import { verifyIdTokenHint } from './id-token-hint.ts';
-import { rememberSession, sessionIdOf } from './session-cookie.ts';
+import { limitedPage } from './limits.ts';
+import { forgetSession, rememberSession, sessionIdOf } from './session-cookie.ts';
 import type { Asked, Visit } from './visit.ts';
 
 /** A login that is not remembered lives this long, for its online tokens; 30 days. */
 export const sessionSecondsMax = 30 * 86_400;
 const repeatable = new Set(['resource', 'audience']);
+/** A longer request is stored by reference, and how many of those one address may send is limited. */
+const queryCharsInline = 600;
+const queryCharsMax = 16_384;
 
 /** The authorization endpoint: the request, and the browser's two returns with a verifier. */
 export function authorizationRoutes(engine: Engine): Hono<Env> {
@@ -31,7 +35,7 @@ export function authorizationRoutes(engine: Engine): Hono<Env> {
 
 async function authorize(engine: Engine, c: Ctx): Promise<Response> {
   const slowed = engine.rateLimits?.take('authorize', c.get('address'));
-  if (slowed !== undefined) return engine.errorPage(c, refuse('rate_limited'));
+  if (slowed !== undefined) return limitedPage(engine, c, slowed);
   await engine.feed.fresh();
   const posted = c.req.method === 'POST';
   const parameters = posted
@@ -49,7 +53,15 @@ async function authorize(engine: Engine, c: Ctx): Promise<Response> {
 
 /** 1. The app's request: find out who is signed in, and hand over to the login app. */
 async function begin(visit: Visit, query: string, parameters: Parameters): Promise<Response> {
-  const { engine, ring } = visit;
+  const { engine, ring, c } = visit;
+  if (query.length > queryCharsMax) {
+    return engine.errorPage(c, refuse('body_too_large', 'The request is too large.'));
+  }
+  const slowed =
+    query.length > queryCharsInline
+      ? engine.rateLimits?.take('reference', c.get('address'))
+      : undefined;
+  if (slowed !== undefined) return limitedPage(engine, c, slowed);
   const asked = await readAsked(visit, parameters);
   if (asked instanceof Response) return asked;
   const known = await knownSession(visit, asked.client);
@@ -103,9 +115,7 @@ async function afterLogin(visit: Visit, verifier: string): Promise<Response> {
     rememberedBorn: decision === 'skip' ? remembered?.grantBorn : undefined,
   };
   const challenge = await sealFlow(engine, ring, 'consent_challenge', next);
-  const cookies = login.remember
-    ? [rememberSession(engine, ring, session.id, login.rememberSeconds)]
-    : [];
+  const cookies = sessionCookies(visit, login, session.id);
   return redirectTo(
     withParameter(engine.config.consentUrl, 'consent_challenge', challenge),
     cookies,
@@ -122,6 +132,14 @@ async function afterConsent(visit: Visit, verifier: string): Promise<Response> {
     return engine.errorPage(visit.c, refuse('flow_invalid'));
   }
   return issueCode(visit, flow, asked, flow.session, flow.consent);
+}
+
+/** A login that is not to be remembered also ends what the browser remembered of somebody else. */
+function sessionCookies(visit: Visit, login: LoginDecision, sessionId: string): string[] {
+  const { engine, ring, cookies } = visit;
+  if (login.remember) return [rememberSession(engine, ring, sessionId, login.rememberSeconds)];
+  const known = sessionIdOf(engine, ring, cookies);
+  return known === undefined || known === sessionId ? [] : [forgetSession(engine)];
 }
 
 /** Opens a verifier, and judges anew whose it is and what was asked: the client may have changed. */

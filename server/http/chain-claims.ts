@@ -1,4 +1,4 @@
-/** Session claims of the login app that ride in a token; larger ones stand in the chain's row. */
+/** Session claims that ride in a token, in bytes; larger ones stand in the chain's row. */
 export const claimsCarriedMax = 4096;
 
 /** What a chain keeps of the login app's claims; JSON texts of objects. */

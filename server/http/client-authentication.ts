@@ -15,6 +15,8 @@ export interface Parameters {
 export interface AuthenticatedClient {
   readonly client: Client;
   readonly method: ClientAuthMethod;
+  /** The newest fact known before the secret was looked at: what came later kills what is issued. */
+  readonly born: number;
 }
 
 /** Longest Basic credentials: id and secret, each character percent-encoded, in base64. */
@@ -37,10 +39,11 @@ export async function authenticateClient(
   if ('refused' in presented) return presented;
   const freshness = node.feed.fresh();
   if (freshness !== undefined) await freshness;
+  const born = node.feed.known();
   const found = await node.clients.withSecrets(presented.clientId);
   if (presented.method === 'none') {
     if (found?.client.authMethod !== 'none') return unknown;
-    return usable(found.client, 'none');
+    return usable(found.client, 'none', born);
   }
   const { clientId, secret, method } = presented;
   const checked = node.clients.secrets.verify(ring, clientId, found?.secrets ?? [], secret);
@@ -52,7 +55,7 @@ export async function authenticateClient(
     const hint = `The client is registered for token_endpoint_auth_method ${registered}, not ${method}.`;
     return refuse('wrong_auth_method', hint);
   }
-  return usable(found.client, method);
+  return usable(found.client, method, born);
 }
 
 /** The answer for a refused client; 401 carries a challenge (RFC 9110 §15.5.2, RFC 6749 §5.2). */
@@ -85,8 +88,12 @@ const unknown = refuse(
   'Client authentication failed: the client is unknown, or its secret is missing or wrong.',
 );
 
-function usable(client: Client, method: ClientAuthMethod): AuthenticatedClient | Refusal {
-  return client.disabled ? refuse('client_disabled') : { client, method };
+function usable(
+  client: Client,
+  method: ClientAuthMethod,
+  born: number,
+): AuthenticatedClient | Refusal {
+  return client.disabled ? refuse('client_disabled') : { client, method, born };
 }
 
 function presentedCredentials(

@@ -15,7 +15,7 @@ const bornAfterAll = 2 ** 48 - 1;
  */
 export async function grantClientCredentials(
   engine: Engine,
-  { ring, form, client }: TokenRequest,
+  { ring, form, client, born }: TokenRequest,
 ): Promise<Readonly<Record<string, unknown>> | Refusal> {
   if (client.authMethod === 'none') return refuse('grant_type_not_registered');
   const scope = parseScope(form.get('scope'));
@@ -31,7 +31,6 @@ export async function grantClientCredentials(
   if (foreign !== undefined) {
     return refuse('resource_invalid', `The client may not ask for the audience "${foreign}".`);
   }
-  const born = engine.feed.known();
   return issueTokens(engine, ring, {
     client,
     grantType: 'clientCredentials',
@@ -52,5 +51,6 @@ export async function grantClientCredentials(
     nonce: undefined,
     claims: noClaims,
     refreshToken: undefined,
+    issuedAt: Math.floor(engine.feed.nowMs() / 1000),
   });
 }

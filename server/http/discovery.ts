@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import type { SigningAlg } from '#core/client.ts';
+import { baseUrl } from '#server/config/config.ts';
 import type { Env } from '#server/http/answer.ts';
 import type { Node } from '#server/node.ts';
 import { isUnavailable } from '#server/store/database.ts';
@@ -26,7 +27,7 @@ export interface MetadataConfig {
  */
 export function metadata(config: MetadataConfig): Readonly<Record<string, unknown>> {
   const { issuer, idTokenAlg } = config;
-  const at = (path: string) => `${issuer.replace(/\/$/, '')}${path}`;
+  const at = (path: string) => `${baseUrl(config)}${path}`;
   const others = signingAlgs.filter((alg) => alg !== idTokenAlg);
   const secretMethods = ['client_secret_basic', 'client_secret_post'];
   return {

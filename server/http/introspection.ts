@@ -27,6 +27,7 @@ export function adminIntrospectionRoutes(engine: Engine): Hono<Env> {
     if (token === undefined) {
       return refusalAnswer(refuse('missing_parameter', 'token is missing.'), { admin: true });
     }
+    await engine.feed.fresh();
     const shown = await introspect(engine, engine.keys.current(), token);
     return json(200, withinScope(shown, form.get('scope')));
   });
@@ -43,6 +44,7 @@ export function introspectionRoutes(engine: Engine): Hono<Env> {
 async function publicDoor(engine: Engine, c: Ctx): Promise<Response> {
   const form = await readForm(c, formBytesMax);
   if (isRefusal(form)) return refusalAnswer(form);
+  await engine.feed.fresh();
   const ring = engine.keys.current();
   const caller = await authenticateCaller(engine, c, ring, form, 'introspect');
   if (caller instanceof Response) return caller;
@@ -51,13 +53,18 @@ async function publicDoor(engine: Engine, c: Ctx): Promise<Response> {
   const token = form.get('token');
   if (token === undefined) return refusalAnswer(refuse('missing_parameter', 'token is missing.'));
   const shown = await introspect(engine, ring, token);
-  return json(200, isFor(shown, caller.client) ? shown : inactive);
+  return json(200, isFor(shown, caller.client.clientId) ? asSeenByClients(shown) : inactive);
 }
 
-function isFor(shown: Shown, caller: { clientId: string; audience: readonly string[] }): boolean {
-  if (shown.client_id === caller.clientId) return true;
-  const audience = Array.isArray(shown.aud) ? shown.aud : [];
-  return audience.includes(caller.clientId) || caller.audience.some((a) => audience.includes(a));
+/** Its own token, or one whose `aud` names it: a resource server is registered by its own URI. */
+function isFor(shown: Shown, clientId: string): boolean {
+  if (shown.client_id === clientId) return true;
+  return Array.isArray(shown.aud) && shown.aud.includes(clientId);
+}
+
+/** A client that sees pairwise subjects must not learn the real one here (OIDC Core §8.1). */
+function asSeenByClients({ obfuscated_subject, ...shown }: Shown): Shown {
+  return obfuscated_subject === undefined ? shown : { ...shown, sub: obfuscated_subject };
 }
 
 async function introspect(engine: Engine, ring: Keyring, text: string): Promise<Shown> {

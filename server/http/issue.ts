@@ -4,7 +4,7 @@ import { type IssuingGrant, issueLifetimes } from '#core/lifetime.ts';
 import type { Engine } from '#server/engine.ts';
 import { newId } from '#server/identifiers.ts';
 import { subjectFor } from '#server/subject.ts';
-import { type AccessToken, sealAccessToken } from '#tokens/access-token.ts';
+import { type AccessToken, sealAccessToken, sealSubject } from '#tokens/access-token.ts';
 import { halfHash, signJws } from '#tokens/jws.ts';
 import type { Keyring, SigningKey } from '#tokens/keyring.ts';
 import { type ChainClaims, claimsCarriedMax } from './chain-claims.ts';
@@ -30,6 +30,8 @@ export interface Issuance {
   readonly nonce: string | undefined;
   readonly claims: ChainClaims;
   readonly refreshToken: string | undefined;
+  /** Seconds since the epoch, taken before the statement: a pause afterwards lengthens nothing. */
+  readonly issuedAt: number;
 }
 
 /**
@@ -43,7 +45,7 @@ export async function issueTokens(
 ): Promise<Readonly<Record<string, unknown>>> {
   const { client, scope } = issuance;
   const lifetimes = issueLifetimes(client, issuance.grantType, engine.config);
-  const now = Math.floor(engine.feed.nowMs() / 1000);
+  const now = issuance.issuedAt;
   const forced = issuance.claims.forcedSubject;
   const sub = subjectFor(client, issuance.subject, forced, engine.pairwiseSalt);
   const token = accessTokenOf(issuance, sub, now, lifetimes.accessTokenSeconds);
@@ -68,6 +70,10 @@ export async function issueTokens(
   };
 }
 
+function octets(text: string | undefined): number {
+  return text === undefined ? 0 : Buffer.byteLength(text);
+}
+
 function accessTokenOf(
   issuance: Issuance,
   sub: string,
@@ -75,7 +81,7 @@ function accessTokenOf(
   lifetimeSeconds: number,
 ): AccessToken {
   const { accessToken, idToken } = issuance.claims;
-  const carried = (accessToken?.length ?? 0) + (idToken?.length ?? 0) <= claimsCarriedMax;
+  const carried = octets(accessToken) + octets(idToken) <= claimsCarriedMax;
   return {
     id: newId(now * 1000),
     chainId: issuance.chainId,
@@ -108,14 +114,18 @@ async function writeAccessToken(
   const strategy = client.accessTokenStrategy ?? engine.config.accessTokenStrategy;
   if (strategy !== 'jwt') return sealAccessToken(ring, token);
   const key = requireKey(ring, 'access_token', 'ES256');
-  return signJws(key, { typ: 'at+jwt' }, jwtClaims(engine.config.issuer, token));
+  return signJws(key, { typ: 'at+jwt' }, jwtClaims(ring, engine.config.issuer, token));
 }
 
 /** RFC 9068 §2.2, Hydra's `scp` and `ext`, and `gh`: what a fact can kill (core/mortal). */
-function jwtClaims(issuer: string, token: AccessToken): Readonly<Record<string, unknown>> {
+function jwtClaims(
+  ring: Keyring,
+  issuer: string,
+  token: AccessToken,
+): Readonly<Record<string, unknown>> {
   return {
     iss: issuer,
-    sub: token.subject,
+    sub: token.obfuscatedSubject || token.subject,
     aud: token.audience.length === 0 ? [issuer] : token.audience,
     client_id: token.clientId,
     iat: token.issuedAt,
@@ -135,7 +145,8 @@ function jwtClaims(issuer: string, token: AccessToken): Readonly<Record<string, 
       ...(token.extByReference ? { ext: true } : {}),
       // A JWT shows its claims to anybody, so those of userinfo stay in the chain's row.
       ...(token.userinfoByReference || token.userinfo !== undefined ? { userinfo: true } : {}),
-      ...(token.obfuscatedSubject === '' ? {} : { sub: token.obfuscatedSubject }),
+      // whom a fact about the subject speaks of, for us alone
+      ...(token.obfuscatedSubject === '' ? {} : { sub: sealSubject(ring, token.subject) }),
     },
   };
 }

@@ -27,3 +27,11 @@ export function limitedAnswer(
   engine.metrics.refused(endpoint, 'rate_limited');
   return refusalAnswer(refuse('rate_limited'), { headers: verdict.headers });
 }
+
+/** The same for a person: a page, with the headers that say when to come again. */
+export async function limitedPage(engine: Engine, c: Ctx, verdict: Limited): Promise<Response> {
+  engine.metrics.event('rate_limited');
+  const page = await engine.errorPage(c, refuse('rate_limited'));
+  for (const [name, value] of Object.entries(verdict.headers)) page.headers.set(name, value);
+  return page;
+}

@@ -55,7 +55,8 @@ async function begin(
   const returnTo = returnAddress(form, client);
   if (isRefusal(returnTo)) return returnTo;
 
-  const sessionId = cookieSession ?? hint?.sessionId;
+  // The app's hint says whom it means; a browser may remember somebody else by now.
+  const sessionId = hint?.sessionId ?? cookieSession;
   const outcome =
     sessionId === undefined
       ? undefined

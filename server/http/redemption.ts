@@ -47,6 +47,7 @@ export async function redeemCode(
     audience,
     claims: readChainClaims(code.claims),
     refreshToken,
+    issuedAt: Math.floor(now),
   });
 }
 
@@ -83,9 +84,10 @@ async function writeChain(
   const { config } = engine;
   const lifetimes = issueLifetimes(client, 'authorizationCode', config);
   const refreshable = earnsRefreshToken(client, code.scope, config.refreshTokenScopes);
-  // The row stays until a replay of the code and the last access token would be refused anyway.
-  const codeLeft = Math.max(0, code.expiresAt - Math.floor(engine.feed.nowMs() / 1000));
-  const keepSeconds = Math.max(codeLeft + replaySeconds, lifetimes.accessTokenSeconds);
+  // The row stays until a replay of the verifier, of the code that it would yield, and the last
+  // access token would be refused anyway.
+  const replayable = config.flowSeconds + config.codeSeconds + replaySeconds;
+  const keepSeconds = Math.max(replayable, lifetimes.accessTokenSeconds);
   const macKid = ring.refreshMacKid;
   const outcome = await engine.writes.redeem({
     id: code.id,

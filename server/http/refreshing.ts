@@ -1,5 +1,6 @@
 import { issueLifetimes } from '#core/lifetime.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { validResource } from '#core/resource.ts';
 import { parseScope } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
 import { newId } from '#server/identifiers.ts';
@@ -25,6 +26,8 @@ export async function refreshTokens(
   const scope = parseScope(form.get('scope'));
   if (isRefusal(scope)) return scope;
   const resource = form.all('resource');
+  if (!resource.every(validResource)) return refuse('resource_invalid');
+  const issuedAt = Math.floor(engine.feed.nowMs() / 1000);
   const lifetimes = issueLifetimes(client, 'refreshToken', engine.config);
   const outcome = await engine.writes.refresh({
     chainId: token.chainId,
@@ -55,6 +58,7 @@ export async function refreshTokens(
     audience,
     nonce: undefined,
     claims: readChainClaims(chain.claims),
+    issuedAt,
     refreshToken: makeRefreshToken(ring, {
       chainId: token.chainId,
       generation: chain.generation,

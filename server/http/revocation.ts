@@ -21,6 +21,7 @@ async function revoke(engine: Engine, c: Ctx): Promise<Response> {
   permitOrigin(c, engine.config);
   const form = await readForm(c, formBytesMax);
   if (isRefusal(form)) return refusalAnswer(form);
+  await engine.feed.fresh();
   const ring = engine.keys.current();
   const caller = await authenticateCaller(engine, c, ring, form, 'revoke');
   if (caller instanceof Response) return caller;

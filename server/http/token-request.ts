@@ -7,4 +7,6 @@ export interface TokenRequest {
   readonly ring: Keyring;
   readonly form: Form;
   readonly client: Client;
+  /** The newest fact known before the client was authenticated. */
+  readonly born: number;
 }

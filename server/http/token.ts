@@ -31,10 +31,11 @@ async function token(engine: Engine, c: Ctx): Promise<Response> {
   permitOrigin(c, engine.config);
   const form = await readForm(c, formBytesMax, repeatable);
   if (isRefusal(form)) return refusalAnswer(form);
+  await engine.feed.fresh();
   const ring = engine.keys.current();
   const caller = await authenticateCaller(engine, c, ring, form, 'token');
   if (caller instanceof Response) return caller;
-  const { client } = caller;
+  const { client, born } = caller;
 
   const grantType = form.get('grant_type');
   if (grantType === undefined) {
@@ -44,7 +45,7 @@ async function token(engine: Engine, c: Ctx): Promise<Response> {
   if (grant === undefined) return refused(engine, refuse('unsupported_grant_type'));
   if (!client.grantTypes.has(grantType))
     return refused(engine, refuse('grant_type_not_registered'));
-  const answer = await grant(engine, { ring, form, client });
+  const answer = await grant(engine, { ring, form, client, born });
   return isRefusal(answer) ? refused(engine, answer) : json(200, answer);
 }
 

@@ -23,6 +23,7 @@ async function userinfo(engine: Engine, c: Ctx): Promise<Response> {
   if (slowed !== undefined) return slowed;
   const text = await presentedToken(c);
   if (isRefusal(text)) return challenge(text);
+  await engine.feed.fresh();
   const ring = engine.keys.current();
   const token = await checkAccessToken(engine, ring, text);
   if (token === undefined) return challenge(refuse('token_inactive'));

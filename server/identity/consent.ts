@@ -1,6 +1,7 @@
 import { html } from 'hono/html';
 import { isRefusal, refuse } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/answer.ts';
+import { parseForm } from '#server/http/body.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
 import { destinationOf, harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';
@@ -160,9 +161,14 @@ behind it: continue only if you have just used it yourself.`,
   return html`<h2>Then</h2><p class="notice">${sentence}</p>`;
 }
 
+const repeatable = new Set(['resource', 'audience']);
+
 /** The redirect URI of the request, or the only one that is registered (RFC 6749 §3.1.2.3). */
 function redirectUriOf(request: ConsentRequest): string {
-  const query = request.request_url.split('?', 2)[1] ?? '';
-  const asked = new URLSearchParams(query.split('#', 1)[0]).get('redirect_uri');
-  return asked ?? request.client.redirect_uris[0] ?? '';
+  const { request_url } = request;
+  const at = request_url.indexOf('?');
+  // Read by the very parser that the engine verified it with, or the person could be shown another.
+  const form = parseForm(at < 0 ? '' : request_url.slice(at + 1), repeatable);
+  if (isRefusal(form)) return '';
+  return form.get('redirect_uri') ?? request.client.redirect_uris[0] ?? '';
 }

@@ -46,7 +46,7 @@ const consentRequest = z.object({
   request_url: text,
   requested_scope: texts,
   requested_access_token_audience: texts,
-  context: z.unknown(),
+  context: z.unknown().optional(),
 });
 
 const logoutRequest = z.object({ client, subject: text });

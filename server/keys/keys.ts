@@ -90,12 +90,14 @@ export async function openKeys(options: KeysOptions): Promise<Keys> {
     void reload();
   }
 
-  async function reload(): Promise<void> {
+  async function reload(): Promise<boolean> {
     try {
       await reloads.run();
+      return true;
     } catch (error) {
       log.warn('keys_not_read', {}, error);
       timers.at('retry', retryMs, () => void reload());
+      return false;
     }
   }
 

@@ -19,6 +19,8 @@ const endpointLimits = {
   },
   revoke: { address: { perSecond: 100, burst: 1000 }, client: { perSecond: 100, burst: 1000 } },
   userinfo: { address: { perSecond: 500, burst: 5000 }, client: { perSecond: 500, burst: 5000 } },
+  // a request that is too large for a URL, which is kept for half an hour
+  reference: { address: { perSecond: 5, burst: 50 }, client: { perSecond: 5, burst: 50 } },
   device: { address: { perSecond: 10, burst: 100 }, client: { perSecond: 10, burst: 100 } },
   register: { address: { perSecond: 0.1, burst: 20 }, client: { perSecond: 0.1, burst: 20 } },
 } as const satisfies Record<string, Record<'address' | 'client', Limit>>;

@@ -102,7 +102,7 @@ create table "grant" (
   id uuid not null unique,
   version integer not null default 1 check (version >= 1),
   scope text[] not null check (cardinality(scope) <= 100),
-  audience text[] not null check (cardinality(audience) <= 20),
+  audience text[] not null check (cardinality(audience) <= 100),
   login_born bigint not null check (login_born >= 0),
   grant_born bigint not null check (grant_born >= 0),
   -- the fact that last revoked or narrowed this grant: a flow born before it changes nothing
@@ -111,7 +111,7 @@ create table "grant" (
   last_flow_id uuid not null,
   session_id uuid not null,
   remembered_scope text[] not null default '{}' check (cardinality(remembered_scope) <= 100),
-  remembered_audience text[] not null default '{}' check (cardinality(remembered_audience) <= 20),
+  remembered_audience text[] not null default '{}' check (cardinality(remembered_audience) <= 100),
   remember boolean not null default false,
   remember_seconds integer not null default 0 check (remember_seconds >= 0),
   remember_until timestamptz,

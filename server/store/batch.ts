@@ -13,8 +13,8 @@ export interface BatchOptions<Item, Result> {
   readonly waitingMax: number;
   /** Two items with the same key never share a statement; batches are sorted by it. */
   readonly key: (item: Item) => string;
-  /** Runs one statement; results in the order of the items. */
-  readonly run: (items: readonly Item[]) => Promise<readonly Result[]>;
+  /** Runs one statement; results in the order of the items, an Error for one that failed alone. */
+  readonly run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>;
   readonly onBatch?: (rows: number, seconds: number) => void;
 }
 
@@ -84,7 +84,7 @@ function nextBatch<Item, Result>(waiting: readonly Waiting<Item, Result>[], rows
 
 async function settle<Item, Result>(
   batch: readonly Waiting<Item, Result>[],
-  run: (items: readonly Item[]) => Promise<readonly Result[]>,
+  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
 ): Promise<void> {
   try {
     deliver(batch, await run(batch.map((one) => one.item)));
@@ -104,7 +104,7 @@ async function settle<Item, Result>(
 /** Runs one row alone, again while its failure may pass: a deadlock, a lock timeout, a lost answer. */
 async function single<Item, Result>(
   one: Waiting<Item, Result>,
-  run: (items: readonly Item[]) => Promise<readonly Result[]>,
+  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
 ): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
@@ -121,14 +121,18 @@ async function single<Item, Result>(
 
 function deliver<Item, Result>(
   batch: readonly Waiting<Item, Result>[],
-  results: readonly Result[],
+  results: readonly (Result | Error)[],
 ): void {
   batch.forEach((one, index) => {
     const result = results[index];
-    if (result === undefined)
-      one.reject(new Error('a batch answered fewer rows than it was asked'));
-    else one.resolve(result);
+    if (result instanceof Error) one.reject(result);
+    else if (isAnswer(result)) one.resolve(result);
+    else one.reject(new Error('a batch answered fewer rows than it was asked'));
   });
+}
+
+function isAnswer<Result>(result: Result | Error | undefined): result is Result {
+  return result !== undefined;
 }
 
 function sqlState(error: unknown): string {

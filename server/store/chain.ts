@@ -34,7 +34,7 @@ select c.client_id, c.subject, c.audience, c.resource, c.claims,
 from chain c
 join "grant" g on g.id = c.grant_id and g.revoked_at is null
 join session s on s.id = c.session_id and s.revoked_at is null
-  and (s.ended_at is null or not c.online)
+  and (not c.online or s.ended_at is null and s.expires_at > now())
 where c.id = $1 and c.refreshable and c.revoked_at is null and c.expires_at > now()
   and (c.absolute_expires_at is null or c.absolute_expires_at > now())
   and c.generation <= $2

@@ -44,10 +44,17 @@ export function isUnavailable(error: unknown): boolean {
   if (error instanceof DatabaseUnavailable) return true;
   if (!(error instanceof Error)) return false;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  // 25006: after a failover this server only reads.
+  if (code === '25006') return true;
   if (/^[0-9A-Z]{5}$/.test(code)) return unavailableClasses.has(code.slice(0, 2));
   return (
     code.startsWith('E') || /timeout|terminated|Connection|ended|not queryable/i.test(error.message)
   );
+}
+
+/** Whatever was thrown, as an Error: for results that fail one by one. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
 /** The connection ended while the statement was under way (not: could not be opened, or too slow). */
@@ -55,7 +62,7 @@ function isLostAnswer(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';
   if (['ECONNRESET', 'EPIPE', '57P01', '57P02', '08006'].includes(code)) return true;
-  return /Connection terminated unexpectedly/.test(error.message);
+  return /Connection terminated unexpectedly|Query read timeout/.test(error.message);
 }
 
 /**

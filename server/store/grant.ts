@@ -30,7 +30,8 @@ export type GrantOutcome =
 
 /**
  * One row per subject and client; consent adds scopes. A dead row gets a new id, version 1 and only
- * the new scopes; a flow born before the row's last cut changes nothing (design, hot path 6).
+ * the new scopes; a flow born before the row's last cut changes nothing (design, hot path 6). What a
+ * row holds is bounded: beyond 100 scopes or audiences the oldest make room for what is asked now.
  * Probes session and chain by id, cutoff, grant by (subject, client).
  */
 const give: Statement = {
@@ -75,21 +76,31 @@ on conflict (subject, client_id) do update set (
     case when d.dead then 1 else g.version end,
     case when d.dead or g.scope @> excluded.scope and g.scope <@ excluded.scope
       then excluded.scope
-      else array(select distinct unnest(g.scope || excluded.scope)) end,
+      else array(
+        select u.one from unnest(excluded.scope || g.scope) with ordinality as u (one, place)
+        group by u.one order by min(u.place) limit 100) end,
     case when d.dead then excluded.audience
-      else array(select distinct unnest(g.audience || excluded.audience)) end,
+      else array(
+        select u.one from unnest(excluded.audience || g.audience) with ordinality as u (one, place)
+        group by u.one order by min(u.place) limit 100) end,
     case when d.dead then excluded.login_born
       else greatest(g.login_born, excluded.login_born) end,
     case when d.dead then excluded.grant_born
       else greatest(g.grant_born, excluded.grant_born) end,
     excluded.last_flow_id, excluded.session_id,
     case when d.dead then excluded.remembered_scope
-      when d.adds then array(select distinct unnest(g.remembered_scope || excluded.remembered_scope))
+      when d.adds then array(
+        select u.one
+        from unnest(excluded.remembered_scope || g.remembered_scope) with ordinality as u (one, place)
+        group by u.one order by min(u.place) limit 100)
       when excluded.remember then excluded.remembered_scope
       else g.remembered_scope end,
     case when d.dead then excluded.remembered_audience
-      when d.adds
-        then array(select distinct unnest(g.remembered_audience || excluded.remembered_audience))
+      when d.adds then array(
+        select u.one
+        from unnest(excluded.remembered_audience || g.remembered_audience)
+          with ordinality as u (one, place)
+        group by u.one order by min(u.place) limit 100)
       when excluded.remember then excluded.remembered_audience
       else g.remembered_audience end,
     case when d.dead then excluded.remember else g.remember or excluded.remember end,

@@ -228,7 +228,8 @@ with ${locked}, slot as (
       when 'access_tokens' then o.access_expiry_high_water < now() - interval '1 day'
         and k.retired_at + make_interval(secs => o.access_seconds_max) < now() - interval '1 day'
       when 'chains' then not exists (
-        select 1 from chain c where c.mac_kid = k.kid and c.keep_until > now())
+        select 1 from chain c
+        where c.mac_kid = k.kid and c.refreshable and c.revoked_at is null and c.expires_at > now())
       when 'client_secrets' then not exists (
         select 1 from client_secret c where c.pepper_kid = k.kid)
       else true end

@@ -1,4 +1,4 @@
-import type { Database, Statement } from '#server/store/database.ts';
+import { asError, type Database, type Statement } from '#server/store/database.ts';
 
 /** What redeeming a code writes: one row, the chain (design, hot path 3). */
 export interface NewChain {
@@ -97,7 +97,7 @@ join chain c on c.id = i.id`,
 export async function redeemCodes(
   database: Database,
   chains: readonly NewChain[],
-): Promise<readonly Redemption[]> {
+): Promise<readonly (Redemption | Error)[]> {
   const inserted = await database.query<{ id: string }>(redeem, [
     chains.map((c) => c.id),
     chains.map((c) => c.attempt),
@@ -124,9 +124,12 @@ export async function redeemCodes(
   ]);
   const redeemed = new Set(inserted.map((row) => row.id));
   const others = chains.filter((chain) => !redeemed.has(chain.id));
-  const owners = others.length === 0 ? none : await explainAll(database, others);
+  // What was written stands, whether or not the others can be explained: a 503 for it would be
+  // repeated by the client, and the repetition is a replay.
+  const owners = others.length === 0 ? none : await explainAll(database, others).catch(asError);
   return chains.map((chain) => {
     if (redeemed.has(chain.id)) return 'redeemed';
+    if (owners instanceof Error) return owners;
     const own = owners.get(chain.id);
     // Not written and not there: what it hangs from is dead.
     if (own === undefined) return 'dead';

@@ -79,7 +79,8 @@ with input as (
     c.revoked_at is null and c.refreshable and c.expires_at > now()
       and (c.absolute_expires_at is null or c.absolute_expires_at > now())
       and g.id is not null
-      and s.revoked_at is null and (s.ended_at is null or not c.online)
+      and s.revoked_at is null
+      and (not c.online or s.ended_at is null and s.expires_at > now())
       and not exists (
         select from cutoff k
         where k.kind = 'subject' and k.target = c.subject and k.seq > c.login_born offset 0)

@@ -7,7 +7,7 @@ export interface NewRevocation {
   /** A UUID for token, chain, grant, session and sign_out; else the subject or client id. */
   readonly target: string;
   readonly reason: string;
-  /** For a token: seconds since the epoch when it would have ended by itself. */
+  /** For a token: seconds since the epoch when it ends by itself; null: not known. */
   readonly expiresAt: number | null;
 }
 
@@ -32,7 +32,11 @@ with locked as materialized (
   left join chain c on i.kind = 'chain' and c.id = i.id
   left join "grant" g on i.kind = 'grant' and g.id = i.id
   left join session s on i.kind in ('session', 'sign_out') and s.id = i.id
-  where i.kind in ('token', 'subject', 'client')
+  where i.kind in ('subject', 'client')
+    or (i.kind = 'token'
+      and (i.expires_at is null or i.expires_at > extract(epoch from now()))
+      and not exists (
+      select from fact f where f.target = i.target and f.kind = 'token'))
     or (i.kind = 'chain' and c.revoked_at is null and c.id is not null)
     or (i.kind = 'grant' and g.revoked_at is null and g.id is not null)
     or (i.kind = 'session' and s.revoked_at is null and s.id is not null)
@@ -60,8 +64,8 @@ with locked as materialized (
 )
 insert into fact (seq, kind, target, reason, expires_at)
 select n.seq, n.kind, n.target, n.reason,
-  case when n.kind = 'token'
-    then greatest(to_timestamp(n.expires_at), now()) + interval '10 minutes'
+  case when n.kind = 'token' and n.expires_at is not null
+    then to_timestamp(n.expires_at) + interval '10 minutes'
     else greatest(now() + make_interval(secs => o.access_seconds_max), o.access_expiry_high_water)
       + interval '10 minutes' end
 from numbered n, control o`,

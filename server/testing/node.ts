@@ -57,7 +57,8 @@ export async function openTestNode(options: TestNodeOptions = {}): Promise<TestN
     log,
     metrics,
     onClientChanged: (clientId) => clients.invalidate(clientId),
-    onKeysChanged: () => void keys.reload(),
+    onKeysChanged: () => keys.reload(),
+    onGap: () => clients.clear(),
   });
   return {
     node: { config, database: pool, feed, keys, clients, log, metrics },

@@ -57,6 +57,7 @@ async function revocationOf(
   if (name === 'subject') return { kind: 'subject', target: value, reason, expiresAt: null };
   if (name === 'client_id') return { kind: 'client', target: value, reason, expiresAt: null };
   if (name === 'token') {
+    await engine.feed.fresh();
     const found = await findToken(engine, engine.keys.current(), value);
     if (found === undefined) return refuse('not_found', 'This is no token of this issuer.');
     return { ...found.revocation, reason };

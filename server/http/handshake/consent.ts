@@ -18,7 +18,7 @@ import {
 } from './request-view.ts';
 
 /** Session claims of one consent, as JSON text; over 4 KiB they travel by reference. */
-const claimsCharsMax = 32_768;
+const claimsCharsMax = 32_000;
 const scopeCountMax = 100;
 const audienceCountMax = 20;
 
@@ -42,8 +42,9 @@ async function show(node: Node, c: Ctx): Promise<object | Refusal> {
   const { flow, session, challenge, ring } = opened;
   const view = await viewFlow(node, flow);
   if (isRefusal(view)) return view;
-  // The login challenge is not carried along; one sealed anew reads the same.
-  const login = { ...flow, session: undefined, context: undefined, forcedSubject: undefined };
+  // The login challenge is not carried along; one sealed anew reads the same. It keeps the login
+  // that was made, so that it cannot be accepted for somebody else.
+  const login = { ...flow, context: undefined, forcedSubject: undefined };
   return {
     challenge,
     consent_request_id: flow.id,
@@ -77,7 +78,9 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
   if (fault !== undefined) return fault;
   // A skipped consent is as old as the grant it repeats (design, hot path 6).
   const grantBorn = flow.rememberedBorn ?? (await node.feed.born());
-  const consent: ConsentDecision = { ...granted, grantBorn };
+  // What is remembered keeps its end: a consent that was skipped does not prolong itself.
+  const remember = granted.remember && flow.rememberedBorn === undefined;
+  const consent: ConsentDecision = { ...granted, remember, grantBorn };
   const next: Flow = { ...flow, consent, context: context ?? flow.context };
   const verifier = await sealFlow(node, ring, 'consent_verifier', next);
   return { redirect_to: returnUrl(node, 'consent_verifier', verifier) };

@@ -45,7 +45,7 @@ async function show(node: Node, c: Ctx): Promise<object | Refusal> {
     oidc_context: oidcContext(node, ring, view.request),
     client: view.client.metadata,
     request_url: requestUrl(node, flow.query),
-    session_id: flow.session?.id ?? '',
+    session_id: flow.session?.id ?? flow.id,
   };
 }
 

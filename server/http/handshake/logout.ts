@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { baseUrl } from '#server/config/config.ts';
 import type { Engine } from '#server/engine.ts';
 import { isTombstone, putTombstone } from '#server/store/flow-reference.ts';
 import { type Ctx, type Env, json, noStore, refusalAnswer } from '../answer.ts';
@@ -32,7 +33,7 @@ async function show(engine: Engine, c: Ctx): Promise<object | Refusal> {
     challenge,
     subject: flow.subject,
     sid: flow.sessionId,
-    request_url: `${engine.config.issuer}/oauth2/sessions/logout?${flow.query}`,
+    request_url: `${baseUrl(engine.config)}/oauth2/sessions/logout?${flow.query}`,
     rp_initiated: flow.rpInitiated,
     ...(client === undefined ? {} : { client: client.metadata }),
     requested_at: new Date(flow.requestedAt * 1000).toISOString(),
@@ -44,8 +45,8 @@ async function accept(engine: Engine, c: Ctx): Promise<object | Refusal> {
   const opened = await openChallenge(engine, c);
   if (isRefusal(opened)) return opened;
   const verifier = await sealLogout(engine, opened.ring, 'logout_verifier', opened.flow);
-  const { issuer } = engine.config;
-  return { redirect_to: `${issuer}/oauth2/sessions/logout?logout_verifier=${verifier}` };
+  const base = baseUrl(engine.config);
+  return { redirect_to: `${base}/oauth2/sessions/logout?logout_verifier=${verifier}` };
 }
 
 /** What was rejected stays rejected: a row says so until the challenge has expired. */

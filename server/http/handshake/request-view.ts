@@ -2,6 +2,7 @@ import type { AuthorizationRequest } from '#core/authorization-request.ts';
 import { parseAuthorizationRequest } from '#core/authorization-request.ts';
 import type { Client } from '#core/client.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { baseUrl } from '#server/config/config.ts';
 import type { Node } from '#server/node.ts';
 import type { Flow } from '#tokens/flow.ts';
 import type { Keyring } from '#tokens/keyring.ts';
@@ -43,7 +44,7 @@ export function oidcContext(node: Node, ring: Keyring, request: AuthorizationReq
 
 /** The URL that the app sent the browser to. */
 export function requestUrl(node: Node, query: string): string {
-  return `${node.config.issuer}/oauth2/auth?${query}`;
+  return `${baseUrl(node.config)}/oauth2/auth?${query}`;
 }
 
 /** What may be asked for as an audience: Hydra's `audience` and RFC 8707's `resource`. */
@@ -53,5 +54,5 @@ export function requestedAudience(request: AuthorizationRequest): string[] {
 
 /** Where the browser goes next, with the verifier that continues the flow. */
 export function returnUrl(node: Node, name: string, verifier: string): string {
-  return `${node.config.issuer}/oauth2/auth?${name}=${verifier}`;
+  return `${baseUrl(node.config)}/oauth2/auth?${name}=${verifier}`;
 }
