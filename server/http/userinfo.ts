@@ -65,13 +65,18 @@ async function presentedToken(c: Ctx): Promise<string | Refusal> {
   }
   if (header !== undefined) {
     const match = /^bearer +(\S+)$/i.exec(header);
-    return match?.[1] ?? refuse('token_missing');
+    const inHeader = match?.[1] ?? refuse('token_missing');
+    // RFC 6750 §2: one way at a time
+    const inBody = await tokenInBody(c);
+    return inBody === undefined ? inHeader : refuse('malformed_request', 'Send one access token.');
   }
-  if (c.req.method !== 'POST') return refuse('token_missing');
-  if (requestHeader(c, 'content-type') === undefined) return refuse('token_missing');
+  return (await tokenInBody(c)) ?? refuse('token_missing');
+}
+
+async function tokenInBody(c: Ctx): Promise<string | Refusal | undefined> {
+  if (c.req.method !== 'POST' || requestHeader(c, 'content-type') === undefined) return undefined;
   const form = await readForm(c, formBytesMax);
-  if (isRefusal(form)) return form;
-  return form.get('access_token') ?? refuse('token_missing');
+  return isRefusal(form) ? form : form.get('access_token');
 }
 
 /** 401 and 403 carry a Bearer challenge (RFC 6750 §3). */
