@@ -197,7 +197,8 @@ describe('login handshake', () => {
       ...remembered,
       consent: { remember: true },
     });
-    const ask = (parameters: Parameters) => signIn(deployment, client, { browser, parameters });
+    const ask = (parameters: Parameters) =>
+      signIn(deployment, client, { ...remembered, browser, parameters });
 
     const silent = await ask({ prompt: 'none' });
     expect(silent.code).not.toBe('');

@@ -268,8 +268,10 @@ describe('security: tokens', () => {
 
   test('security 43: a resource server that a token is not for sees it inactive', async () => {
     const audience = 'https://api.example/v1';
-    const api = await deployment.register({ audience: [audience] });
-    const other = await deployment.register({ audience: ['https://other.example/'] });
+    // A resource server is registered by its own URI; that it may ask for an audience is no right
+    // to read what others were given for it.
+    const api = await deployment.register({ client_id: audience });
+    const other = await deployment.register({ audience: [audience] });
     const open = await deployment.register({ token_endpoint_auth_method: 'none' });
     for (const by of [client, jwtClient]) {
       const parameters = { resource: audience };

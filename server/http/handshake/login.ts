@@ -40,7 +40,8 @@ async function show(node: Node, c: Ctx): Promise<object | Refusal> {
     challenge,
     requested_scope: view.request.scope,
     requested_access_token_audience: requestedAudience(view.request),
-    skip: flow.session !== undefined,
+    // A login of this very flow is what the challenge in a consent request shows afterwards.
+    skip: flow.session !== undefined && flow.session.id !== flow.id,
     subject: flow.session?.subject ?? '',
     oidc_context: oidcContext(node, ring, view.request),
     client: view.client.metadata,
