@@ -120,6 +120,17 @@ describe('a short chosen secret', () => {
     expect(verdicts.filter((verdict) => verdict === 'busy')).toHaveLength(5);
   });
 
+  test('security 35: who guesses at one client holds up no other', async () => {
+    const verifier = createSecretVerifier(argon2id);
+    const hash = await hashSecret(ring, 'app', 'correct horse', argon2id);
+    const mine = await hashSecret(ring, 'mine', 'battery staple', argon2id);
+    const guesses = Array.from({ length: 60 }, (_, n) =>
+      verifier.verify(ring, 'app', [hash], `guess-${n}`),
+    );
+    expect(await verifier.verify(ring, 'mine', [mine], 'battery staple')).toBe('right');
+    expect((await Promise.all(guesses)).filter((one) => one === 'wrong')).toHaveLength(4);
+  });
+
   test('the same check runs once, however many ask for it', async () => {
     const verifier = createSecretVerifier(argon2id);
     const hash = await hashSecret(ring, 'app', 'correct horse', argon2id);
@@ -133,6 +144,8 @@ describe('a short chosen secret', () => {
 function floodOf(verifier: ReturnType<typeof createSecretVerifier>, hash: SecretHash) {
   const count = slowChecksInFlightMax + slowChecksWaitingMax + 5;
   return Promise.all(
-    Array.from({ length: count }, (_, n) => verifier.verify(ring, 'app', [hash], `guess-${n}`)),
+    Array.from({ length: count }, (_, n) =>
+      verifier.verify(ring, `app-${n}`, [hash], `guess-${n}`),
+    ),
   );
 }

@@ -43,6 +43,8 @@ export const randomSecretCharsMin = 32;
 export const slowChecksInFlightMax = 2;
 /** Slow checks that may wait for their turn; over it the answer is `busy`. */
 export const slowChecksWaitingMax = 32;
+/** Slow checks of one client at a time: guessing at one leaves places for all others. */
+export const slowChecksPerClientMax = 4;
 /** Slow checks whose success is remembered. */
 const rememberedMax = 10_000;
 
@@ -100,6 +102,7 @@ export function createSecretVerifier(slowHash: SlowHash): SecretVerifier {
   const memoryKey = randomBytes(32);
   const remembered = new Set<string>();
   const underWay = new Map<string, Promise<SecretVerdict>>();
+  const perClient = new Map<string, number>();
   const slow = slowLane();
 
   function remember(key: string): void {
@@ -110,15 +113,28 @@ export function createSecretVerifier(slowHash: SlowHash): SecretVerifier {
     remembered.add(key);
   }
 
-  function checkSlowly(key: string, encoded: Buffer, secret: string): Promise<SecretVerdict> {
+  function checkSlowly(
+    clientId: string,
+    key: string,
+    encoded: Buffer,
+    secret: string,
+  ): Promise<SecretVerdict> {
     const running = underWay.get(key);
     if (running !== undefined) return running;
+    const others = perClient.get(clientId) ?? 0;
+    if (others >= slowChecksPerClientMax) return Promise.resolve('busy');
+    perClient.set(clientId, others + 1);
     const check = slow(() => slowHash.verify(encoded, secret)).then((verdict) => {
       if (verdict === 'right') remember(key);
       return verdict;
     });
     underWay.set(key, check);
-    const done = () => underWay.delete(key);
+    const done = () => {
+      underWay.delete(key);
+      const left = (perClient.get(clientId) ?? 1) - 1;
+      if (left === 0) perClient.delete(clientId);
+      else perClient.set(clientId, left);
+    };
     check.then(done, done);
     return check;
   }
@@ -135,7 +151,7 @@ export function createSecretVerifier(slowHash: SlowHash): SecretVerifier {
         .update(one.hash)
         .digest('base64');
       if (remembered.has(key)) return 'right';
-      const verdict = await checkSlowly(key, one.hash, secret);
+      const verdict = await checkSlowly(clientId, key, one.hash, secret);
       if (verdict === 'right') return 'right';
       busy ||= verdict === 'busy';
     }
