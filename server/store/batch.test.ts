@@ -113,6 +113,18 @@ describe('design, hot path 8: what arrives while a statement runs forms the next
   });
 });
 
+test('a row that failed alone is told so, and the others their results', async () => {
+  const add = createBatch<string, string>({
+    name: 'partly',
+    rowsMax: 10,
+    waitingMax: 10,
+    key: (item) => item,
+    run: async (items) => items.map((item) => (item === 'b' ? new Error('not this one') : item)),
+  });
+  const outcomes = await Promise.allSettled(['a', 'b', 'c'].map(add));
+  expect(outcomes.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+});
+
 let store: TestStore;
 let proxy: TestProxy;
 let remote: Database;
@@ -278,10 +290,45 @@ describe('a lost COMMIT answer is asked again, and the attempt tells whose it wa
     expect(await writes().refresh(newAttempt(chain))).toEqual({ kind: 'dead' });
   });
 
+  test('the answer that explains the others is lost: what was written stands all the same', async () => {
+    const [fresh, spent] = [await consented(), await consented()];
+    await writes().redeem(spent.chain);
+    const { redeem } = writes();
+    const [won, other] = await losing('redeem_explain', 1, () =>
+      Promise.allSettled([redeem(fresh.chain), redeem({ ...spent.chain, attempt: randomUUID() })]),
+    );
+    expect(won).toEqual({ status: 'fulfilled', value: 'redeemed' });
+    expect(other).toMatchObject({ status: 'rejected', reason: { name: 'DatabaseUnavailable' } });
+  });
+
   test('answers that are lost again and again: an outage in the end, nothing is claimed', async () => {
     const { chain } = await consented();
     // The batch, and then each try of the row alone.
     const outcome = losing('redeem', 1 + rowTriesMax, () => writes().redeem(chain));
     await expect(outcome).rejects.toMatchObject({ answerLost: true });
   });
+});
+
+test('PostgreSQL goes away under a batch: its callers are told once that is known, all of them', async () => {
+  const away = openDatabase({
+    url: proxy.through(store.urls.server),
+    applicationName: 'gatehouse-pool',
+    connectionsMax: 4,
+    connectMsMax: 300,
+    statementMsMax: 500,
+  });
+  const { beginSession } = createWrites(away, createMetrics());
+  await beginSession(newSession());
+  proxy.hold();
+  const begun = performance.now();
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 150 }, () => beginSession(newSession())),
+  );
+  // Row after row, each with a time limit of its own, took twelve seconds.
+  expect(performance.now() - begun).toBeLessThan(6_000);
+  const reasons = outcomes.map((one) => one.status === 'rejected' && one.reason);
+  expect(reasons.every((reason) => reason instanceof DatabaseUnavailable)).toBe(true);
+  proxy.release();
+  expect(await beginSession(newSession())).toMatchObject({ kind: 'live' });
+  await away.close();
 });

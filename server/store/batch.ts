@@ -93,28 +93,42 @@ async function settle<Item, Result>(
       for (const one of batch) one.reject(error);
       return;
     }
-    const queue = [...batch];
-    const lanes = Array.from({ length: singlesInFlightMax }, async () => {
-      for (let one = queue.shift(); one !== undefined; one = queue.shift()) await single(one, run);
-    });
-    await Promise.all(lanes);
+    await settleSingly(batch, run);
   }
 }
 
-/** Runs one row alone, again while its failure may pass: a deadlock, a lock timeout, a lost answer. */
+/** One row after the other, until PostgreSQL is away: then the rest need not wait to be told so. */
+async function settleSingly<Item, Result>(
+  batch: readonly Waiting<Item, Result>[],
+  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
+): Promise<void> {
+  const queue = [...batch];
+  const lanes = Array.from({ length: singlesInFlightMax }, async () => {
+    for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
+      const failure = await single(one, run);
+      if (!(failure instanceof DatabaseUnavailable)) continue;
+      for (const other of queue.splice(0)) other.reject(failure);
+    }
+  });
+  await Promise.all(lanes);
+}
+
+/**
+ * Runs one row alone, again while its failure may pass: a deadlock, a lock timeout, a lost answer.
+ * Gives what it failed with in the end, which its caller has been told.
+ */
 async function single<Item, Result>(
   one: Waiting<Item, Result>,
   run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
-): Promise<void> {
+): Promise<unknown> {
   for (let tries = 1; ; tries++) {
     try {
       deliver([one], await run([one.item]));
-      return;
+      return undefined;
     } catch (error) {
-      if (tries >= rowTriesMax || !mayPassAgain(error)) {
-        one.reject(error);
-        return;
-      }
+      if (tries < rowTriesMax && mayPassAgain(error)) continue;
+      one.reject(error);
+      return error;
     }
   }
 }

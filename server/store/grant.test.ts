@@ -77,6 +77,24 @@ describe('one grant per subject and client; consent adds scopes', () => {
     expect(row.audience).toEqual(['api']);
   });
 
+  test('R21: what a row holds is bounded; what is asked now has its place', async () => {
+    const session = await begin();
+    const numbered = (name: string, count: number) =>
+      Array.from({ length: count }, (_, i) => `${name}.${i}`);
+    const over = { remember: true, audience: numbered('https://old.example', 20) };
+    await give(newGrant(session, { ...over, scope: numbered('old', 100) }));
+    const scope = [...numbered('new', 30), 'old.99'];
+    const audience = numbered('https://new.example', 5);
+    const next = await consentAgain(session, { remember: true, scope, audience });
+    expect(await give(next)).toMatchObject({ kind: 'granted' });
+    const row = await rowOf(session);
+    expect(row.scope).toHaveLength(100);
+    expect(row.remembered_scope).toHaveLength(100);
+    expect(row.scope).toEqual(expect.arrayContaining(scope));
+    expect(row.remembered_scope).toEqual(expect.arrayContaining(scope));
+    expect(row.audience).toEqual(expect.arrayContaining(audience));
+  });
+
   test('a verifier that is replayed changes nothing', async () => {
     const session = await begin();
     const grant = newGrant(session);

@@ -282,6 +282,18 @@ test('signing out is not revoking: an online chain ends with it, an offline one 
 });
 
 describe('lifetimes', () => {
+  test('of the login: an online chain ends when it does, an offline one lives on', async () => {
+    const [offline, online] = [await live(), await live({ online: true })];
+    expect(successor(await refresh(online.chain))).toBe('1 by mac-2');
+    await store.rows.query(
+      `update session set created_at = now() - interval '1 day', expires_at = now()
+       where id = any($1)`,
+      [[offline.session.id, online.session.id]],
+    );
+    expect(await refresh(online.chain, { generation: 1 })).toEqual({ kind: 'dead' });
+    expect(successor(await refresh(offline.chain))).toBe('1 by mac-2');
+  });
+
   test('idle: unused for too long it is dead; each use begins the time anew', async () => {
     const { chain } = await live({ idleSeconds: 100 });
     await refresh(chain, { idleSeconds: 5000 });
