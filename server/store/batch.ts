@@ -16,6 +16,22 @@ export interface BatchOptions<Item, Result> {
   /** Runs one statement; results in the order of the items, an Error for one that failed alone. */
   readonly run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>;
   readonly onBatch?: (rows: number, seconds: number) => void;
+  /** Shared by kinds whose statements take turns; absent: a lane of its own. */
+  readonly lane?: Lane;
+}
+
+/** Runs one piece of work at a time, in the order of asking. */
+export type Lane = (work: () => Promise<void>) => Promise<void>;
+
+/** Makes a lane. */
+export function createLane(): Lane {
+  let last: Promise<void> = Promise.resolve();
+  return (work) => {
+    const done = last.then(work);
+    // Whoever comes next takes its turn whatever became of this.
+    last = done.catch(() => {});
+    return done;
+  };
 }
 
 interface Waiting<Item, Result> {
@@ -38,14 +54,20 @@ export function createBatch<Item, Result>(
   let waiting: Waiting<Item, Result>[] = [];
   let running = false;
 
+  const lane = options.lane ?? createLane();
+
+  async function sendNext(): Promise<void> {
+    const { batch, rest } = nextBatch(waiting, options.rowsMax);
+    waiting = rest;
+    const begun = performance.now();
+    await settle(batch, options.run);
+    options.onBatch?.(batch.length, (performance.now() - begun) / 1000);
+  }
+
   async function drain(): Promise<void> {
     running = true;
     while (waiting.length > 0) {
-      const { batch, rest } = nextBatch(waiting, options.rowsMax);
-      waiting = rest;
-      const begun = performance.now();
-      await settle(batch, options.run);
-      options.onBatch?.(batch.length, (performance.now() - begun) / 1000);
+      await lane(sendNext);
       // One turn of the loop, so that requests already in the sockets join the next statement.
       if (waiting.length > 0) await new Promise(setImmediate);
     }

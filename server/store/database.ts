@@ -80,6 +80,8 @@ export const plannerOptions = [
   '-c enable_mergejoin=off',
   '-c plan_cache_mode=force_generic_plan',
   '-c jit=off',
+  // A row that somebody holds fails its batch, whose rows then go singly, instead of stalling the line.
+  '-c lock_timeout=2000',
 ].join(' ');
 
 /** Opens a pool. Nothing is connected until the first statement. */
