@@ -1,14 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '#server/postgres/embedded.ts';
-import { roles } from '#server/postgres/passwords.ts';
-import { migrate } from '#server/schema/migrate.ts';
+import { type OwnPostgres, startOwnPostgres } from '#server/testing/own-postgres.ts';
 import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
 import {
   type Answer,
@@ -24,22 +18,17 @@ import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 // A PostgreSQL of this file alone, since it is stopped on the way. Node A reaches it directly, by
 // its Unix socket; node B by TCP, through a proxy that fails as networks do.
-let postgres: EmbeddedPostgres;
-let dataDir: string;
+let postgres: OwnPostgres;
 let proxy: TestProxy;
 let two: TwoNodes;
 let app: RegisteredClient;
 
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-outage-'));
-  await chmod(dataDir, 0o755);
-  postgres = await startEmbeddedPostgres({ dataDir });
-  const { urls } = postgres;
-  await migrate({ ownerUrl: urls.owner, serverRole: roles.server, usageRole: roles.usage });
+  postgres = await startOwnPostgres();
   proxy = await openProxy(postgres.port);
   two = await deployTwo({
-    database: { urls, close: async () => {} },
-    envOfB: () => ({ GATEHOUSE_DATABASE_URL: proxy.through(urls.server) }),
+    database: postgres.database,
+    envOfB: (urls) => ({ GATEHOUSE_DATABASE_URL: proxy.through(urls.server) }),
   });
   app = await two.a.register();
 });
@@ -47,8 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await two?.close();
   await proxy?.close();
-  await postgres?.stop();
-  if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true });
+  await postgres?.close();
 });
 
 async function login() {
@@ -128,13 +116,7 @@ describe("only B's feed connection is killed", () => {
     for (let round = 0; round < 20; round += 1) {
       const { access, subject } = await login();
       await recovered(access);
-      const killed = await withClient(postgres.urls.superuser, (client) =>
-        client.query(
-          `select count(pg_terminate_backend(a.pid))::int as killed from pg_stat_activity a
-           where a.application_name = 'gatehouse-feed' and a.client_addr is not null`,
-        ),
-      );
-      expect(killed.rows[0].killed).toBeGreaterThan(0);
+      expect(await postgres.killRemote('gatehouse-feed')).toBeGreaterThan(0);
       const during = await introspect(access);
       await two.a.admin('POST', '/admin/revocations', { subject });
       const after = await introspect(access);
@@ -171,12 +153,11 @@ describe('PostgreSQL is stopped and started again', () => {
   test('security 26: B recovers by itself, and what was dead is still dead', async () => {
     const [alive, doomed] = [await login(), await login()];
     await two.a.admin('POST', '/admin/revocations', { subject: doomed.subject });
-    const { port } = postgres;
     await postgres.stop();
     await sleep(100);
     expectUnavailable(await introspect(alive.access));
     expectUnavailable(await refresh(two.b, app, alive.refresh));
-    postgres = await startEmbeddedPostgres({ dataDir, port });
+    await postgres.start();
     await recovered(alive.access);
     expect((await introspect(alive.access)).body).toMatchObject({ active: true });
     expect((await introspect(doomed.access)).body).toEqual({ active: false });

@@ -1,12 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '#server/config/config.ts';
-import { readMasterKeys } from '#server/keys/master.ts';
-import { makeKey } from '#server/keys/rotation.ts';
-import { refreshMacSet, slotsOf } from '#server/keys/slots.ts';
-import { openDatabase } from '#server/store/database.ts';
-import { storeKeys } from '#server/store/key.ts';
+import { macKidOf, rotateMacKey } from '#server/testing/mac-key.ts';
 import {
   type Answer,
   connect,
@@ -117,40 +112,17 @@ describe('security 20: 100 parallel refreshes of one token', () => {
   });
 });
 
-/** Makes the next MAC key of refresh tokens, used from `activeInSeconds` on; gives its kid. */
-async function rotateMacKey(activeInSeconds: number): Promise<string> {
-  const env = { GATEHOUSE_DATABASE_URL: two.database.urls.server };
-  const slots = slotsOf(loadConfig({ env, readFile: () => '' }));
-  const slot = slots.find((one) => one.setName === refreshMacSet);
-  const master = await readMasterKeys(two.masterKeyPath);
-  if (slot === undefined || master === undefined) throw new Error('no slot or no master key');
-  const database = openDatabase({
-    url: two.database.urls.server,
-    applicationName: 'test',
-    connectionsMax: 1,
-    connectMsMax: 5000,
-    statementMsMax: 5000,
-  });
-  const key = await makeKey({ slot, id: randomUUID(), activeInSeconds }, master);
-  await storeKeys(database, [key]);
-  await database.close();
-  return key.kid;
-}
-
-/** The kid is readable in a refresh token: version, chain, generation, then it as text. */
-function kidOf(refreshToken: string): string {
-  const bytes = Buffer.from(refreshToken.slice('gh_rt_'.length), 'base64url');
-  return bytes.toString('utf8', 22, 22 + bytes.readUInt8(21));
-}
+const rotate = (activeInSeconds: number) =>
+  rotateMacKey(two.database.urls.server, two.masterKeyPath, activeInSeconds);
 
 describe('R5: a rotation of the MAC key falls into the grace', () => {
   test('between the first answer and the retries: they get the same successor', async () => {
     const tokens = await connect(two.a, app, someone());
     const first = tokensOf(await refresh(two.a, app, tokens.refresh));
-    const kid = await rotateMacKey(0);
+    const kid = await rotate(0);
     for (const node of two.nodes) {
       const state = { token: (await connect(two.a, app, someone())).refresh, tries: 0 };
-      while (kidOf(state.token) !== kid) {
+      while (macKidOf(state.token) !== kid) {
         state.tries += 1;
         if (state.tries > 100) throw new Error('a node does not use the new key');
         state.token = tokensOf(await refresh(node, app, state.token)).refresh;
@@ -161,13 +133,13 @@ describe('R5: a rotation of the MAC key falls into the grace', () => {
     expect(statuses(answers)).toEqual([200]);
     expect(new Set(answers.map((one) => tokensOf(one).refresh))).toEqual(new Set([first.refresh]));
     const child = tokensOf(await refresh(two.b, app, first.refresh));
-    expect([kidOf(first.refresh) === kid, kidOf(child.refresh)]).toEqual([false, kid]);
+    expect([macKidOf(first.refresh) === kid, macKidOf(child.refresh)]).toEqual([false, kid]);
   });
 
   test('in the middle of parallel refreshes: one successor in every round', async () => {
-    const kid = await rotateMacKey(1.5);
+    const kid = await rotate(1.5);
     const state = { token: (await connect(two.a, app, someone())).refresh, rounds: 0 };
-    while (kidOf(state.token) !== kid || state.rounds < 20) {
+    while (macKidOf(state.token) !== kid || state.rounds < 20) {
       state.rounds += 1;
       if (state.rounds > 500) throw new Error('no node uses the new key');
       const answers = await atOnce(10, two.nodes, (node) => refresh(node, app, state.token));
