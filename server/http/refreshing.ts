@@ -4,7 +4,9 @@ import { validResource } from '#core/resource.ts';
 import { parseScope } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
 import { newId } from '#server/identifiers.ts';
-import type { RefreshOutcome } from '#server/store/refresh.ts';
+import { DatabaseUnavailable } from '#server/store/database.ts';
+import type { ChainState, RefreshOutcome } from '#server/store/refresh.ts';
+import type { Keyring } from '#tokens/keyring.ts';
 import { makeRefreshToken, type RefreshToken, readRefreshToken } from '#tokens/refresh-token.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
@@ -59,12 +61,17 @@ export async function refreshTokens(
     nonce: undefined,
     claims: readChainClaims(chain.claims),
     issuedAt,
-    refreshToken: makeRefreshToken(ring, {
-      chainId: token.chainId,
-      generation: chain.generation,
-      macKid: chain.macKid,
-    }),
+    refreshToken: successor(ring, token, chain),
   });
+}
+
+/** The token of the row's generation, made again from what the row says. */
+function successor(ring: Keyring, token: RefreshToken, chain: ChainState): string {
+  const { generation, macKid } = chain;
+  const made = makeRefreshToken(ring, { chainId: token.chainId, generation, macKid });
+  // Keys are on every node before their first use, so this is a node that lost one: an outage.
+  if (made === undefined) throw new DatabaseUnavailable('the MAC key of a chain is not here yet');
+  return made;
 }
 
 async function refusal(

@@ -100,6 +100,8 @@ function ourSettings(socketDirectory: string, binaries: Binaries) {
     unix_socket_directories: socketDirectory,
     // What is acknowledged survives a loss of power; no other setting is worth more.
     fsync: 'on',
+    // a system call per statement, for the list of processes
+    update_process_title: 'off',
     synchronous_commit: 'on',
     ...(binaries.hasStatementStatistics ? { shared_preload_libraries: 'pg_stat_statements' } : {}),
     // Statements here take well under a millisecond: compiling them costs more than it can save.
