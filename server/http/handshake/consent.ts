@@ -2,9 +2,10 @@ import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Node } from '#server/node.ts';
 import type { ConsentDecision, Flow } from '#tokens/flow.ts';
-import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
+import type { Ctx, Env } from '../answer.ts';
 import { readJson } from '../body.ts';
 import { openFlow, sealFlow } from '../flow.ts';
+import { answer } from './answer.ts';
 import { type Input, readInput } from './input.ts';
 import { rememberSecondsMax } from './login.ts';
 import { readRejection } from './rejection.ts';
@@ -29,11 +30,6 @@ export function consentHandshakeRoutes(node: Node): Hono<Env> {
     .get(base, (c) => answer(show(node, c)))
     .put(`${base}/accept`, (c) => answer(accept(node, c)))
     .put(`${base}/reject`, (c) => answer(reject(node, c)));
-}
-
-async function answer(result: Promise<object | Refusal>): Promise<Response> {
-  const value = await result;
-  return isRefusal(value) ? refusalAnswer(value, { admin: true }) : json(200, value);
 }
 
 async function show(node: Node, c: Ctx): Promise<object | Refusal> {

@@ -3,8 +3,9 @@ import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { baseUrl } from '#server/config/config.ts';
 import type { Engine } from '#server/engine.ts';
 import { isTombstone, putTombstone } from '#server/store/flow-reference.ts';
-import { type Ctx, type Env, json, noStore, refusalAnswer } from '../answer.ts';
+import { type Ctx, type Env, noStore, refusalAnswer } from '../answer.ts';
 import { openLogout, sealLogout } from '../logout.ts';
+import { answer } from './answer.ts';
 
 /** Hydra's logout handshake: read, accept or reject a `logout_challenge`. */
 export function logoutHandshakeRoutes(engine: Engine): Hono<Env> {
@@ -17,11 +18,6 @@ export function logoutHandshakeRoutes(engine: Engine): Hono<Env> {
       if (refusal !== undefined) return refusalAnswer(refusal, { admin: true });
       return new Response(null, { status: 204, headers: noStore });
     });
-}
-
-async function answer(result: Promise<object | Refusal>): Promise<Response> {
-  const value = await result;
-  return isRefusal(value) ? refusalAnswer(value, { admin: true }) : json(200, value);
 }
 
 async function show(engine: Engine, c: Ctx): Promise<object | Refusal> {
