@@ -25,8 +25,11 @@ const endpointLimits = {
   register: { address: { perSecond: 0.1, burst: 20 }, client: { perSecond: 0.1, burst: 20 } },
 } as const satisfies Record<string, Record<'address' | 'client', Limit>>;
 
-/** Wrong secrets for one client from one address; ten, then one every six seconds. */
-const guessesPerClient: Limit = { perSecond: 1 / 6, burst: 10 };
+/**
+ * Wrong secrets for one client from one address: a hundred (NIST SP 800-63B §5.2.2), then one every six
+ * seconds. Fewer would let one instance with a stale secret hold up its neighbours for long.
+ */
+const guessesPerClient: Limit = { perSecond: 1 / 6, burst: 100 };
 /** Wrong secrets from one address, whatever the client. */
 const guessesPerAddress: Limit = { perSecond: 5, burst: 300 };
 
