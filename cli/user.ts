@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '#server/config/config.ts';
 import { readConfig } from '#server/config/environment.ts';
 import {
@@ -13,6 +14,11 @@ import { databaseFailure } from './failure.ts';
 import { table } from './help.ts';
 import { readNewPassword } from './password-prompt.ts';
 
+/**
+ * A sign-in that read the user before the change may still wait for its password check: 30 places in
+ * pairs of 25 ms each are 0.4 s. What it makes is ended by a second pass after that.
+ */
+const signInsUnderWayMs = 1000;
 const listedDefault = 1000;
 const listedMax = 100_000;
 
@@ -70,7 +76,9 @@ export async function userSetPassword(input: Input, terminal: Terminal): Promise
   terminal.out(`The password of ${user.login} is changed.`);
   // Whoever knew the old one may be signed in with it.
   const query = new URLSearchParams({ subject: user.id });
-  await through(config, 'DELETE', `/admin/oauth2/auth/sessions/login?${query}`, undefined);
+  const signOut = () =>
+    through(config, 'DELETE', `/admin/oauth2/auth/sessions/login?${query}`, undefined);
+  await twice(signOut);
   terminal.out('They are signed out everywhere. Apps they connected stay connected.');
   return 0;
 }
@@ -82,7 +90,7 @@ export async function userDisable(input: Input, terminal: Terminal): Promise<num
   const user = expected(await withRoster(config, (roster) => roster.setDisabled(login, true)));
   terminal.out(`${user.login} can no longer sign in.`);
   const body = { subject: user.id, reason: 'user_disabled' };
-  await through(config, 'POST', '/admin/revocations', body);
+  await twice(() => through(config, 'POST', '/admin/revocations', body));
   terminal.out('Their sessions, grants and tokens are dead.');
   return 0;
 }
@@ -94,6 +102,13 @@ export async function userEnable(input: Input, terminal: Terminal): Promise<numb
   const user = expected(await withRoster(readConfig(), roster));
   terminal.out(`${user.login} can sign in again. What was revoked stays revoked.`);
   return 0;
+}
+
+/** At once, and again when every sign-in that was under way has come to its end. */
+async function twice(job: () => Promise<void>): Promise<void> {
+  await job();
+  await sleep(signInsUnderWayMs);
+  await job();
 }
 
 /** The part of a change that only the running server can do. */
