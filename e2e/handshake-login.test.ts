@@ -191,6 +191,17 @@ describe('login handshake', () => {
     expect((await signIn(deployment, client, over)).loginRequest?.skip).toBe(false);
   });
 
+  test('a login that is not to be remembered ends what the browser remembered of another', async () => {
+    const client = await deployment.register();
+    const { browser } = await connect(deployment, client, { ...remembered });
+    const known = await signIn(deployment, client, { ...remembered, browser });
+    expect(known.loginRequest).toMatchObject({ skip: true, subject: 'alice' });
+    const parameters = { prompt: 'login' };
+    await signIn(deployment, client, { browser, parameters, login: { subject: 'bob' } });
+    const next = await signIn(deployment, client, { browser });
+    expect(next.loginRequest).toMatchObject({ skip: false, subject: '' });
+  });
+
   test('prompt=none, prompt=login, max_age', async () => {
     const client = await deployment.register();
     const { browser } = await connect(deployment, client, {
@@ -293,6 +304,18 @@ describe('login handshake', () => {
       sub: 'alice',
       obfuscated_subject: 'forced-alice',
     });
+    // What the app itself can see never names the person: its own introspection, and its JWTs.
+    const own = await deployment.postAs(pairwise, '/oauth2/introspect', { token: tokens.access });
+    expect(own.body).toMatchObject({ active: true, sub: 'forced-alice' });
+    expect(own.text).not.toContain('"alice"');
+    const jwts = await deployment.register({
+      subject_type: 'pairwise',
+      access_token_strategy: 'jwt',
+    });
+    const { access } = await connect(deployment, jwts, forced);
+    expect(claimsOf(access).sub).toBe('forced-alice');
+    expect(JSON.stringify(claimsOf(access))).not.toContain('"alice"');
+    expect(await deployment.introspect(access)).toMatchObject({ active: true, sub: 'alice' });
     const derived = claimsOf((await connect(deployment, pairwise)).id).sub;
     expect(derived).toMatch(/^[0-9a-f]{64}$/);
     const elsewhere = await deployment.register({

@@ -32,7 +32,9 @@ afterEach(async () => {
 });
 
 /** A feed of one node, whose polls are counted, by its own way to PostgreSQL. */
-async function open(over: { factsMax?: number; remote?: boolean } = {}) {
+async function open(
+  over: { factsMax?: number; remote?: boolean; lost?: ReadonlySet<string> } = {},
+) {
   const told: { polls: number; keys: number; gaps: number; clients: string[]; lines: string[] } = {
     polls: 0,
     keys: 0,
@@ -54,7 +56,7 @@ async function open(over: { factsMax?: number; remote?: boolean } = {}) {
     onClientChanged: (clientId) => told.clients.push(clientId),
     async onKeysChanged() {
       told.keys += 1;
-      return true;
+      return over.lost?.has('keys') !== true;
     },
     onGap() {
       told.gaps += 1;
@@ -177,6 +179,33 @@ describe('what a fact does here', () => {
     const { feed } = await open();
     expect(doomed.map((one) => feed.isDead(one))).toEqual([true, true, true]);
     expect(feed.isDead(mortal())).toBe(false);
+  });
+
+  test('keys that changed are read again before anything is fresh', async () => {
+    const lost = new Set<string>();
+    const { feed, told } = await open({ lost });
+    const before = told.keys;
+    lost.add('keys');
+    await store.rows.query(
+      `insert into fact (seq, kind, target, expires_at)
+       select nextval('fact_seq'), 'keys_changed', 'all', now() + interval '1 hour'`,
+    );
+    await expect(feed.born()).rejects.toThrow(DatabaseUnavailable);
+    expect(told.keys).toBeGreaterThan(before);
+    // control: once they can be read it goes on by itself
+    lost.delete('keys');
+    await expect(feed.born()).resolves.toBeGreaterThan(0);
+  });
+
+  test('a node starts however many facts there are, if it takes longer than a check may wait', async () => {
+    await store.rows.query(
+      `insert into fact (seq, kind, target, expires_at)
+       select nextval('fact_seq'), 'chain', gen_random_uuid()::text, now() + interval '1 hour'
+       from generate_series(1, 300000)`,
+    );
+    const { feed } = await open({ factsMax: 1_000_000 });
+    expect(feed.size()).toBeGreaterThanOrEqual(300_000);
+    await store.rows.query(`delete from fact where seq < (select max(seq) from fact)`);
   });
 
   test('R21: more facts than memory may hold: PostgreSQL is asked, and knows them', async () => {

@@ -61,6 +61,27 @@ describe('the consent page', () => {
     for (const scope of request.requested_scope) expect(text).toContain(`id="scope-${scope}"`);
   });
 
+  // Whatever a page reads differently from the engine, an app can use to show another host.
+  test.each([
+    ['a second question mark', 'x=?&redirect_uri=https%3A%2F%2Fevil.example%2Fcb'],
+    ['an empty value first', 'redirect_uri=&redirect_uri=https%3A%2F%2Fevil.example%2Fcb'],
+  ])('security 42: shows the host that the engine verified, after %s', async (_what, query) => {
+    const redirect_uris = ['https://trusted.example/cb', 'https://evil.example/cb'];
+    answer = asking({
+      request_url: `https://issuer.example/oauth2/auth?${query}`,
+      client: { ...client, redirect_uris },
+    });
+    const text = await (await pages.get(page)).text();
+    expect(text).toMatch(/id="redirect-host"><bdi>evil\.example<\/bdi>/);
+    expect(text).not.toContain('trusted.example');
+  });
+
+  test('of a login app that hands over no context is shown all the same', async () => {
+    const { context: _none, ...bare } = request;
+    answer = () => ({ status: 200, json: bare });
+    expect((await pages.get(page)).status).toBe(200);
+  });
+
   test('grants what is ticked and was asked, openid always, claims by scope', async () => {
     const token = /name="token" value="([^"]+)"/.exec(await (await pages.get(page)).text())?.[1];
     const form = new URLSearchParams({ token: token ?? '', action: 'accept' });
