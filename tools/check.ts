@@ -29,6 +29,7 @@ const steps: readonly Step[] = [
   { name: 'dead code', command: ['knip', '--no-progress'] },
   { name: 'lock file', command: ['node', 'tools/lock.ts', '--check'] },
   { name: 'generated files', command: ['node', 'tools/generated.ts', '--check'] },
+  { name: 'mutants apply', command: ['node', 'tools/mutants.ts', '--check'] },
 ];
 const tests: Step = {
   name: 'tests of core and tokens',
