@@ -1,5 +1,6 @@
 import type { Hono } from 'hono';
 import type { Engine } from '#server/engine.ts';
+import { answerFailpoints } from '#server/failpoints.ts';
 import { type AdminGate, adminPath } from '#server/http/admin/authentication.ts';
 import { clientRoutes } from '#server/http/admin/clients.ts';
 import { credentialRoutes } from '#server/http/admin/credentials.ts';
@@ -22,6 +23,7 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   const { config, log, metrics } = engine;
   const app = createFrame({ config, log, metrics, admin: true, getPath: adminPath });
   addHealth(app, version, readinessOf(engine));
+  if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
 
   app.use('/admin/oauth2/auth/*', gate.guard('handshake'));
   app.use('/admin/oauth2/introspect', gate.guard('handshake', 'clients'));

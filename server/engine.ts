@@ -1,4 +1,5 @@
 import type { Refusal } from '#core/refusal.ts';
+import type { Failpoints } from '#server/failpoints.ts';
 import type { Ctx } from '#server/http/answer.ts';
 import type { Node } from '#server/node.ts';
 import type { RateLimits } from '#server/operation/rate-limits.ts';
@@ -9,6 +10,8 @@ export interface Engine extends Node {
   readonly writes: Writes;
   /** undefined: switched off. */
   readonly rateLimits: RateLimits | undefined;
+  /** undefined: none is armed. */
+  readonly failpoints: Failpoints | undefined;
   readonly pairwiseSalt: string;
   /** Shows a refusal to a person where no redirect is verified. The engine knows no pages. */
   readonly errorPage: (c: Ctx, refusal: Refusal) => Response | Promise<Response>;

@@ -4,6 +4,7 @@ import { type Refusal, refusals } from '#core/refusal.ts';
 import { createClientCache } from '#server/clients.ts';
 import { baseUrl, type Config } from '#server/config/config.ts';
 import type { Engine } from '#server/engine.ts';
+import { armFailpoints, withFailpoints } from '#server/failpoints.ts';
 import { openFeed } from '#server/feed.ts';
 import { createAdminGate } from '#server/http/admin/authentication.ts';
 import type { Ctx, Env } from '#server/http/answer.ts';
@@ -40,17 +41,20 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
   const config = { ...given, adminToken: await readAdminToken(given) };
   if (config.databaseUrl === undefined) throw new Error('runServer needs a database URL');
   const metrics = createMetrics();
-  const database = openDatabase({
+  const failpoints = armFailpoints(config.insecureFailpoints);
+  const pool = openDatabase({
     url: config.databaseUrl,
     applicationName: 'gatehouse-pool',
     connectionsMax: config.databaseConnectionsMax,
     connectMsMax,
     statementMsMax,
   });
+  const database = withFailpoints(pool, failpoints);
   await raiseAccessSeconds(database, config.accessTokenSeconds);
   const node = await openNode(config, database, log, metrics);
   const engine: Engine = {
     ...node,
+    failpoints,
     writes: createWrites(database, metrics),
     rateLimits: config.rateLimits ? createRateLimits() : undefined,
     pairwiseSalt: await readPairwiseSalt(config),
@@ -64,6 +68,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
     url: config.directDatabaseUrl ?? config.databaseUrl,
     log,
     metrics,
+    failpoints,
   });
   return {
     publicPort: listeners.public.port,

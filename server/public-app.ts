@@ -1,5 +1,6 @@
 import type { Hono } from 'hono';
 import type { Engine } from '#server/engine.ts';
+import { answerFailpoints } from '#server/failpoints.ts';
 import type { Env } from '#server/http/answer.ts';
 import { authorizationRoutes } from '#server/http/authorization.ts';
 import { addPreflights } from '#server/http/cors.ts';
@@ -24,6 +25,7 @@ export function publicApp(engine: Engine, admin: Hono<Env>): Hono<Env> {
   const { config, database, keys, log, metrics } = engine;
   const app = createFrame({ config, log, metrics, admin: false });
   addHealth(app, version, readinessOf(engine));
+  if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
   addPreflights(app, {
     open: [
       '/.well-known/openid-configuration',

@@ -3,7 +3,11 @@
 import { spawnSync } from 'node:child_process';
 import { root } from './install.mjs';
 
-const generators: readonly string[] = ['server/config/reference.ts', 'tools/refusals.ts'];
+const generators: readonly string[] = [
+  'server/config/reference.ts',
+  'tools/refusals.ts',
+  'tools/failpoints.ts',
+];
 
 for (const generator of generators) {
   const { status } = spawnSync(process.execPath, [generator, ...process.argv.slice(2)], {

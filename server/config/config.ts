@@ -255,6 +255,9 @@ export function insecureWarnings(config: Config): string[] {
       `${name('insecureHttpIssuer')} is on: codes and tokens cross the network in clear.`,
     config.insecureAdminNoAuth &&
       `${name('insecureAdminNoAuth')} is on: every process on this machine is an administrator.`,
+    config.insecureFailpoints.length > 0 &&
+      `${name('insecureFailpoints')} is set: this server fails on purpose, at ` +
+        `${config.insecureFailpoints.join(', ')}.`,
     config.tlsCert === undefined &&
       !isLoopbackHost(config.adminHost) &&
       `The admin listener on ${config.adminHost} speaks plain HTTP: ` +

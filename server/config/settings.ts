@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { failpointKind } from './failpoint.ts';
 import {
   choice,
   cidr,
@@ -168,6 +169,10 @@ export const settings = z.strictObject({
   }),
   insecureAdminNoAuth: setting(onOff, false, {
     about: 'INSECURE. Opens all admin doors to whoever reaches the admin listener; loopback only.',
+  }),
+  insecureFailpoints: setting(list(failpointKind, 100), [], {
+    about:
+      'INSECURE. Makes the server fail at these points, for tests; docs/failpoints.md has them.',
   }),
 });
 

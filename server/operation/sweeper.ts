@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Failpoints, withFailpoints } from '#server/failpoints.ts';
 import {
   openSweepConnection,
   type Slice,
@@ -15,6 +16,7 @@ export interface SweeperOptions {
   readonly url: string;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly failpoints?: Failpoints | undefined;
   /** Time from the end of one sweep to the beginning of the next; 300 s when absent. */
   readonly intervalSeconds?: number;
 }
@@ -56,8 +58,9 @@ export function startSweeper(options: SweeperOptions): Sweeper {
 
 /** Sweeps all tables once. A table that fails does not keep the others from being swept. */
 export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): Promise<Swept> {
-  const connection = await openSweepConnection(options.url);
-  if (connection === undefined) return undefined;
+  const opened = await openSweepConnection(options.url);
+  if (opened === undefined) return undefined;
+  const connection = withFailpoints(opened, options.failpoints);
   const swept: Partial<Record<SweptTable, number>> = {};
   try {
     for (const sweep of sweeps) {
