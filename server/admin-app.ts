@@ -4,6 +4,7 @@ import { answerFailpoints } from '#server/failpoints.ts';
 import { type AdminGate, adminPath } from '#server/http/admin/authentication.ts';
 import { clientRoutes } from '#server/http/admin/clients.ts';
 import { credentialRoutes } from '#server/http/admin/credentials.ts';
+import { grantAdminRoutes } from '#server/http/admin/grants.ts';
 import { keyRoutes } from '#server/http/admin/keys.ts';
 import { revocationAdminRoutes } from '#server/http/admin/revocations.ts';
 import type { Env } from '#server/http/answer.ts';
@@ -32,6 +33,7 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   app.use('/admin/clients/*', gate.guard('clients'));
   app.use('/admin/keys/*', gate.guard('keys'));
   app.use('/admin/revocations', gate.guard('handshake', 'clients'));
+  app.use('/admin/grants/*', gate.guard('handshake', 'clients'));
   app.use('/admin/credentials', gate.guard('all'));
   app.use('/admin/credentials/*', gate.guard('all'));
   app.use('/metrics', gate.guard('metrics'));
@@ -45,6 +47,7 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   app.route('/', clientRoutes(engine));
   app.route('/', keyRoutes(engine));
   app.route('/', revocationAdminRoutes(engine));
+  app.route('/', grantAdminRoutes(engine));
   app.route('/', credentialRoutes(engine));
   app.route('/', metricsRoutes(metrics));
   return app;

@@ -74,6 +74,7 @@ function mortal(over: Partial<Mortal> = {}): Mortal {
     tokenId: randomUUID(),
     chainId: randomUUID(),
     grantId: randomUUID(),
+    grantVersion: 1,
     sessionId: randomUUID(),
     online: false,
     subject: `user-${randomUUID()}`,

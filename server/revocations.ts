@@ -9,6 +9,11 @@ export interface RevocationSet {
   readonly size: number;
 }
 
+interface Narrowing {
+  readonly version: number;
+  readonly expiresAt: number;
+}
+
 interface Cutoff {
   readonly seq: number;
   readonly expiresAt: number;
@@ -24,12 +29,15 @@ export function createRevocationSet(): RevocationSet {
     sign_out: createIdSet(),
   };
   const cutoffs = { subject: new Map<string, Cutoff>(), client: new Map<string, Cutoff>() };
+  const narrowed = new Map<string, Narrowing>();
   const all = Object.values(ids);
 
   return {
     add(fact) {
-      const { kind, target, seq, expiresAt } = fact;
-      if (kind === 'subject' || kind === 'client') cutoffs[kind].set(target, { seq, expiresAt });
+      const { kind, target, seq, version, expiresAt } = fact;
+      if (kind === 'narrow') narrowed.set(target, { version, expiresAt });
+      else if (kind === 'subject' || kind === 'client')
+        cutoffs[kind].set(target, { seq, expiresAt });
       else if (kind !== 'client_changed' && kind !== 'keys_changed')
         ids[kind].add(target, expiresAt);
     },
@@ -38,6 +46,7 @@ export function createRevocationSet(): RevocationSet {
         ids.token.has(mortal.tokenId) ||
         ids.chain.has(mortal.chainId) ||
         ids.grant.has(mortal.grantId) ||
+        (narrowed.size > 0 && (narrowed.get(mortal.grantId)?.version ?? 0) > mortal.grantVersion) ||
         ids.session.has(mortal.sessionId) ||
         (mortal.online && ids.sign_out.has(mortal.sessionId)) ||
         (cutoffs.subject.get(mortal.subject)?.seq ?? 0) > mortal.loginBorn ||
@@ -46,12 +55,12 @@ export function createRevocationSet(): RevocationSet {
     },
     forgetExpired(nowSeconds) {
       for (const set of all) set.forgetExpired(nowSeconds);
-      for (const map of [cutoffs.subject, cutoffs.client]) {
-        for (const [target, cutoff] of map) if (cutoff.expiresAt < nowSeconds) map.delete(target);
+      for (const map of [cutoffs.subject, cutoffs.client, narrowed]) {
+        for (const [target, { expiresAt }] of map) if (expiresAt < nowSeconds) map.delete(target);
       }
     },
     get size() {
-      let size = cutoffs.subject.size + cutoffs.client.size;
+      let size = cutoffs.subject.size + cutoffs.client.size + narrowed.size;
       for (const set of all) size += set.size;
       return size;
     },

@@ -97,7 +97,7 @@ function world() {
 
   function mint(chain: Chain): void {
     const { id, grantId, sessionId, online, subject, clientId, loginBorn, grantBorn } = chain.row;
-    const ids = { tokenId: randomUUID(), chainId: id, grantId, sessionId };
+    const ids = { tokenId: randomUUID(), chainId: id, grantId, grantVersion: 1, sessionId };
     const mortal = { ...ids, online, subject, clientId, loginBorn, grantBorn };
     chain.tokens.push({ mortal, revoked: false });
   }

@@ -1,4 +1,5 @@
 import { issueLifetimes } from '#core/lifetime.ts';
+import { leftToChain } from '#core/narrowing.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { validResource } from '#core/resource.ts';
 import { parseScope } from '#core/scope.ts';
@@ -48,15 +49,16 @@ export async function refreshTokens(
   if (outcome.ahead) tellAhead(engine, token);
 
   const { chain } = outcome;
-  const audience = narrowAudience(resource, chain);
+  const left = leftToChain(chain, chain);
+  if (left === undefined) return refuse('grant_dead');
+  const audience = narrowAudience(resource, left);
   if (isRefusal(audience)) return audience;
-  const granted = chain.scope.filter((one) => chain.grantScope.includes(one));
   return issueTokens(engine, ring, {
     client,
     grantType: 'refreshToken',
     ...chain,
     chainId: token.chainId,
-    scope: scope.length === 0 ? granted : granted.filter((one) => scope.includes(one)),
+    scope: scope.length === 0 ? left.scope : left.scope.filter((one) => scope.includes(one)),
     audience,
     nonce: undefined,
     claims: readChainClaims(chain.claims),

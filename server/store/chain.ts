@@ -1,3 +1,4 @@
+import { type Lost, leftToChain } from '#core/narrowing.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 
 const claims: Statement = {
@@ -27,8 +28,8 @@ export interface LiveChain {
 const live: Statement = {
   name: 'chain_live',
   text: `
-select c.client_id, c.subject, c.audience, c.resource, c.claims,
-  array(select s from unnest(c.scope) as u (s) where s = any(g.scope)) as scope,
+select c.client_id, c.subject, c.scope, c.audience, c.resource, c.claims, c.online, c.grant_born,
+  g.scope as grant_scope, case when g.cut_seq > c.grant_born then g.lost end as lost,
   extract(epoch from c.created_at)::bigint as created_at,
   extract(epoch from least(c.expires_at, c.absolute_expires_at))::bigint as expires_at
 from chain c
@@ -52,6 +53,10 @@ interface LiveRow {
   scope: string[];
   audience: string[];
   resource: string[];
+  online: boolean;
+  grant_born: string;
+  grant_scope: string[];
+  lost: Lost | null;
   created_at: string;
   expires_at: string;
   claims: string | null;
@@ -65,12 +70,17 @@ export async function readLiveChain(
 ): Promise<LiveChain | undefined> {
   const [row] = await database.query<LiveRow>(live, [chainId, generation]);
   if (row === undefined) return undefined;
+  const left = leftToChain(
+    { ...row, grantBorn: Number(row.grant_born) },
+    { grantScope: row.grant_scope, lost: row.lost ?? undefined },
+  );
+  if (left === undefined) return undefined;
   return {
     clientId: row.client_id,
     subject: row.subject,
-    scope: row.scope,
-    audience: row.audience,
-    resource: row.resource,
+    scope: left.scope,
+    audience: left.audience,
+    resource: left.resource,
     createdAt: Number(row.created_at),
     expiresAt: Number(row.expires_at),
     claims: row.claims,

@@ -40,6 +40,7 @@ const mortal: Mortal = {
   tokenId: randomUUID(),
   chainId: chain.id,
   grantId: grant.id,
+  grantVersion: 1,
   sessionId: session.id,
   online: false,
   subject: session.subject,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRevocationSet } from '#server/revocations.ts';
 import { areDead, factsOf, factsPerPoll, type PollRow, poll } from '#server/store/fact.ts';
 import type { Mortal } from '#server/store/feed.ts';
+import { narrowGrant } from '#server/store/narrowing.ts';
 import { type NewRevocation, revokeAll } from '#server/store/revocation.ts';
 import { openTestStore, type TestStore, writeLogin } from '#server/testing/records.ts';
 
@@ -58,6 +59,7 @@ async function mortalOf(over: Partial<Mortal> = {}): Promise<Mortal> {
     tokenId: randomUUID(),
     chainId: chain.id,
     grantId: grant.id,
+    grantVersion: 1,
     sessionId: session.id,
     online: false,
     subject: session.subject,
@@ -101,6 +103,17 @@ describe('memory and PostgreSQL judge the same tokens alike (design, hot path 6)
     expect(await judge([doomed, other])).toEqual([false, false]);
     await revoke(kind, targetOf(doomed, kind));
     expect(await judge([doomed, other])).toEqual([true, false]);
+  });
+
+  test('narrowing a grant kills tokens of its earlier versions, and no others', async () => {
+    const [first, other] = [await mortalOf(), await mortalOf()];
+    const remains = { scope: ['openid'], audience: null, reason: 'test' };
+    expect(await narrowGrant(store.database, first.grantId, remains)).toMatchObject({ version: 2 });
+    const second = { ...first, tokenId: randomUUID(), grantVersion: 2 };
+    expect(await judge([first, second, other])).toEqual([true, false, false]);
+    await narrowGrant(store.database, first.grantId, { ...remains, scope: [] });
+    const third = { ...first, tokenId: randomUUID(), grantVersion: 3 };
+    expect(await judge([first, second, third])).toEqual([true, true, false]);
   });
 
   test('signing out spares tokens that hang from the grant', async () => {

@@ -9,10 +9,10 @@ export const poll: Statement = {
   name: 'feed_poll',
   text: `
 select o.epoch, o.state, extract(epoch from clock_timestamp()) * 1000 as now_ms,
-  f.seq, f.kind, f.target, extract(epoch from f.expires_at)::bigint as expires_at
+  f.seq, f.kind, f.target, f.version, extract(epoch from f.expires_at)::bigint as expires_at
 from control o
 left join lateral (
-  select f.seq, f.kind, f.target, f.expires_at from fact f
+  select f.seq, f.kind, f.target, f.version, f.expires_at from fact f
   where f.seq > $1
   order by f.seq
   limit 5000
@@ -27,6 +27,7 @@ export interface PollRow {
   seq: string | null;
   kind: FactKind;
   target: string;
+  version: number | null;
   expires_at: string;
 }
 
@@ -40,6 +41,7 @@ export function factsOf(rows: readonly PollRow[]): Fact[] {
             seq: Number(row.seq),
             kind: row.kind,
             target: row.target,
+            version: row.version ?? 0,
             expiresAt: Number(row.expires_at),
           },
         ],
@@ -56,7 +58,10 @@ select i.token_id,
   or exists (
     select from fact f where f.target = i.chain_id and f.kind = 'chain' offset 0)
   or exists (
-    select from fact f where f.target = i.grant_id and f.kind = 'grant' offset 0)
+    select from fact f
+    where f.target = i.grant_id
+      and (f.kind = 'grant' or f.kind = 'narrow' and f.version > i.grant_version)
+    offset 0)
   or exists (
     select from fact f
     where f.target = i.session_id and (f.kind = 'session' or i.online and f.kind = 'sign_out')
@@ -69,9 +74,10 @@ select i.token_id,
     where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born offset 0) as dead
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::text[],
-  $8::bigint[], $9::bigint[]
+  $8::bigint[], $9::bigint[], $10::int[]
 ) as i (
-  token_id, chain_id, grant_id, session_id, online, subject, client_id, login_born, grant_born
+  token_id, chain_id, grant_id, session_id, online, subject, client_id, login_born, grant_born,
+  grant_version
 )`,
 };
 
@@ -90,6 +96,7 @@ export async function areDead(
     mortals.map((m) => m.clientId),
     mortals.map((m) => m.loginBorn),
     mortals.map((m) => m.grantBorn),
+    mortals.map((m) => m.grantVersion),
   ]);
   const byToken = new Map(rows.map((row) => [row.token_id, row.dead]));
   // What PostgreSQL did not answer for is dead: never open.

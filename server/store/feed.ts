@@ -3,6 +3,8 @@ export interface Fact {
   readonly seq: number;
   readonly kind: FactKind;
   readonly target: string;
+  /** Of a narrowing: access tokens of an earlier version of the grant are dead. Else 0. */
+  readonly version: number;
   /** Seconds since the epoch when nothing that it can kill is left. */
   readonly expiresAt: number;
 }
@@ -15,13 +17,14 @@ export type RevocationKind =
   | 'sign_out'
   | 'subject'
   | 'client';
-export type FactKind = RevocationKind | 'client_changed' | 'keys_changed';
+export type FactKind = RevocationKind | 'narrow' | 'client_changed' | 'keys_changed';
 
 /** What an access token carries that a fact can kill; ids as lower-case UUID text, '' where none. */
 export interface Mortal {
   readonly tokenId: string;
   readonly chainId: string;
   readonly grantId: string;
+  readonly grantVersion: number;
   readonly sessionId: string;
   readonly online: boolean;
   readonly subject: string;

@@ -1,3 +1,4 @@
+import type { Lost } from '#core/narrowing.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 
 /** One presented refresh token whose MAC was right, and what its use asks for. */
@@ -27,6 +28,8 @@ export interface ChainState {
   readonly grantId: string;
   readonly grantVersion: number;
   readonly grantScope: readonly string[];
+  /** undefined: the grant was not narrowed since the consent. */
+  readonly lost: Lost | undefined;
   readonly sessionId: string;
   readonly online: boolean;
   readonly scope: readonly string[];
@@ -87,7 +90,12 @@ with input as (
       and not exists (
         select from cutoff k
         where k.kind = 'client' and k.target = c.client_id and k.seq > c.grant_born offset 0) as alive,
-    g.version as grant_version, g.scope as grant_scope
+    g.version as grant_version, g.scope as grant_scope,
+    case when g.cut_seq > c.grant_born then g.lost end as lost,
+    i.resource is null or g.cut_seq <= c.grant_born or not exists (
+      select from jsonb_each_text(g.lost -> 'audience') as l (name, seq)
+      where l.seq::bigint > c.grant_born and l.name = any(string_to_array(i.resource, ' '))
+    ) as resource_kept
   from input i
   join chain c on c.id = i.id
   left join "grant" g on g.id = c.grant_id and g.revoked_at is null
@@ -112,6 +120,7 @@ with input as (
           or c.attempt = i.attempt)))
     and (i.scope is null or string_to_array(i.scope, ' ') <@ c.scope)
     and (i.resource is null or string_to_array(i.resource, ' ') <@ c.resource)
+    and p.resource_kept
   returning c.id, c.generation, c.mac_kid, c.client_id, c.subject, c.grant_id, c.session_id,
     c.online, c.scope, c.audience, c.resource, c.login_born, c.grant_born,
     extract(epoch from c.authenticated_at)::bigint as authenticated_at, c.acr, c.amr, c.claims
@@ -120,8 +129,9 @@ select i.id, p.id is not null as known,
   p.client_id = i.client_id and p.cnf is not distinct from i.cnf as bound,
   p.alive, p.generation as prior_generation, p.in_grace, p.attempt = i.attempt as own,
   i.scope is null or string_to_array(i.scope, ' ') <@ p.scope as scope_held,
-  i.resource is null or string_to_array(i.resource, ' ') <@ p.resource as resource_held,
-  p.grant_version, p.grant_scope,
+  i.resource is null or string_to_array(i.resource, ' ') <@ p.resource and p.resource_kept
+    as resource_held,
+  p.grant_version, p.grant_scope, p.lost,
   r.generation, r.mac_kid, r.client_id, r.subject, r.grant_id, r.session_id, r.online, r.scope,
   r.audience, r.resource, r.login_born, r.grant_born, r.authenticated_at, r.acr, r.amr, r.claims
 from input i
@@ -141,6 +151,7 @@ interface RefreshRow {
   resource_held: boolean | null;
   grant_version: number;
   grant_scope: string[];
+  lost: Lost | null;
   generation: number | null;
   mac_kid: string;
   client_id: string;
@@ -210,6 +221,7 @@ function chainState(row: RefreshRow): ChainState {
     grantId: row.grant_id,
     grantVersion: row.grant_version,
     grantScope: row.grant_scope,
+    lost: row.lost ?? undefined,
     sessionId: row.session_id,
     online: row.online,
     scope: row.scope,

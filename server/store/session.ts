@@ -75,7 +75,8 @@ select i.id, n.id is not null as inserted, g.grant_born, g.remembered_scope, g.r
 from unnest($1::uuid[], $2::text[], $10::text[]) as i (id, subject, client_id)
 left join inserted n on n.id = i.id
 left join lateral (
-  select g.grant_born, g.remembered_scope, g.remembered_audience from "grant" g
+  select greatest(g.grant_born, g.cut_seq) as grant_born, g.remembered_scope, g.remembered_audience
+  from "grant" g
   where g.subject = i.subject and g.client_id = i.client_id
     and g.remember and g.revoked_at is null
     and (g.remember_until is null or g.remember_until > now())
@@ -193,7 +194,7 @@ const resume: Statement = {
 select s.id, s.subject, s.login_born,
   extract(epoch from s.authenticated_at)::bigint as authenticated_at,
   s.acr, s.amr, s.remember,
-  g.grant_born, g.remembered_scope, g.remembered_audience
+  greatest(g.grant_born, g.cut_seq) as grant_born, g.remembered_scope, g.remembered_audience
 from session s
 left join "grant" g on g.subject = s.subject and g.client_id = $2
   and g.remember and g.revoked_at is null

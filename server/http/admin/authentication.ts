@@ -174,6 +174,7 @@ function mortalOf(credentialId: string, born: number): Mortal {
     tokenId: '',
     chainId: '',
     grantId: '',
+    grantVersion: 0,
     sessionId: '',
     online: false,
     subject: '',
