@@ -4,6 +4,8 @@ import {
   audience,
   clientIdText,
   type FieldRule,
+  type FieldSchema,
+  fieldRule,
   flag,
   freeObject,
   humanText,
@@ -81,10 +83,11 @@ const rules: Readonly<Record<string, FieldRule>> = {
     'is not supported, because request objects are not; leave it out',
     ['none'],
   ),
-  request_uris: (value) =>
+  request_uris: fieldRule({ type: 'array', maxItems: 0, deprecated: true }, (value) =>
     Array.isArray(value) && value.length === 0
       ? { value: undefined }
       : { fault: 'is not supported, because request objects are not; leave it out' },
+  ),
   access_token_strategy: oneOf(['opaque', 'jwt']),
   allowed_cors_origins: listOf(webOrigin),
   skip_consent: flag,
@@ -118,6 +121,11 @@ const rules: Readonly<Record<string, FieldRule>> = {
   registration_access_token: ignored('string'),
   registration_client_uri: ignored('string'),
 };
+
+/** Each field that is known, by its name on the wire, with what its rule says in JSON Schema. */
+export const clientFieldSchemas: Readonly<Record<string, FieldSchema>> = Object.fromEntries(
+  Object.entries(rules).map(([name, rule]) => [name, rule.schema]),
+);
 
 const lifespanNames = Object.keys(rules).filter((name) => name.endsWith('_lifespan'));
 

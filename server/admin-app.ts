@@ -4,6 +4,7 @@ import { answerFailpoints } from '#server/failpoints.ts';
 import { type AdminGate, adminPath } from '#server/http/admin/authentication.ts';
 import { clientRoutes } from '#server/http/admin/clients.ts';
 import { credentialRoutes } from '#server/http/admin/credentials.ts';
+import { adminDoors } from '#server/http/admin/doors.ts';
 import { grantAdminRoutes } from '#server/http/admin/grants.ts';
 import { keyRoutes } from '#server/http/admin/keys.ts';
 import { revocationAdminRoutes } from '#server/http/admin/revocations.ts';
@@ -16,6 +17,7 @@ import { sessionRoutes } from '#server/http/handshake/sessions.ts';
 import { addHealth } from '#server/http/health.ts';
 import { adminIntrospectionRoutes } from '#server/http/introspection.ts';
 import { metricsRoutes } from '#server/http/metrics.ts';
+import { descriptionRoutes } from '#server/openapi/routes.ts';
 import { readinessOf } from '#server/readiness.ts';
 import { version } from '#server/version.ts';
 
@@ -26,18 +28,7 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   addHealth(app, version, readinessOf(engine));
   if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
 
-  app.use('/admin/oauth2/auth/*', gate.guard('handshake'));
-  app.use('/admin/oauth2/introspect', gate.guard('handshake', 'clients'));
-  app.use('/admin/oauth2/tokens', gate.guard('clients'));
-  app.use('/admin/clients', gate.guard('clients'));
-  app.use('/admin/clients/*', gate.guard('clients'));
-  app.use('/admin/keys/*', gate.guard('keys'));
-  app.use('/admin/revocations', gate.guard('handshake', 'clients'));
-  app.use('/admin/grants/*', gate.guard('handshake', 'clients'));
-  app.use('/admin/credentials', gate.guard('all'));
-  app.use('/admin/credentials/*', gate.guard('all'));
-  app.use('/metrics', gate.guard('metrics'));
-  app.use('/admin/metrics/*', gate.guard('metrics'));
+  for (const { path, roles } of adminDoors) app.use(path, gate.guard(...roles));
 
   app.route('/', loginHandshakeRoutes(engine));
   app.route('/', consentHandshakeRoutes(engine));
@@ -50,5 +41,6 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   app.route('/', grantAdminRoutes(engine));
   app.route('/', credentialRoutes(engine));
   app.route('/', metricsRoutes(metrics));
+  app.route('/', descriptionRoutes());
   return app;
 }

@@ -5,6 +5,7 @@ import { root } from './install.mjs';
 
 const generators: readonly string[] = [
   'server/config/reference.ts',
+  'server/openapi/generate.ts',
   'tools/refusals.ts',
   'tools/failpoints.ts',
 ];

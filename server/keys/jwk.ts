@@ -19,14 +19,15 @@ const rsaTooWeak =
 /** Printable and without spaces: it goes into headers, URLs and logs. */
 const keyName = /^[\x21-\x7e]{1,255}$/;
 
-const generateBody = z.object({
+/** The body that makes a key. */
+export const generateBody = z.object({
   alg: z.string(),
   use: z.enum(['sig', 'enc']),
   kid: z.string().max(255).optional(),
 });
 
 /** Members that an import reads; others (RFC 7517 §4) are left aside. */
-const jwkBody = z.object({
+export const importedJwk = z.object({
   kty: z.enum(['RSA', 'EC', 'OKP']),
   alg: z.string(),
   use: z.enum(['sig', 'enc']).optional(),
@@ -43,7 +44,8 @@ const jwkBody = z.object({
   dq: z.string().optional(),
   qi: z.string().optional(),
 });
-const setBody = z.object({ keys: z.array(z.unknown()).min(1).max(keysPerPutMax) });
+/** The body that replaces a set; its keys are judged one by one. */
+export const importedSet = z.object({ keys: z.array(z.unknown()).min(1).max(keysPerPutMax) });
 
 /** True for a name that a set or a key may have. */
 export function isKeyName(name: string): boolean {
@@ -66,7 +68,7 @@ export function generationOf(
 
 /** The private keys of a JWK set that is to be imported; each kid once. */
 export function importSet(setName: string, body: unknown): Refusal | readonly PrivateKey[] {
-  const parsed = setBody.safeParse(body);
+  const parsed = importedSet.safeParse(body);
   if (!parsed.success) {
     return refuse('malformed_request', `Send {"keys": [...]} with 1 to ${keysPerPutMax} keys.`);
   }
@@ -92,7 +94,7 @@ export function importJwk(
   value: unknown,
   kid: string | undefined,
 ): Refusal | PrivateKey {
-  const parsed = jwkBody.safeParse(value);
+  const parsed = importedJwk.safeParse(value);
   if (!parsed.success) {
     return refuse(
       'malformed_request',

@@ -10,7 +10,8 @@ import { findToken } from '../revocation.ts';
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const targetCharsMax = 255;
 const tokenCharsMax = 65_536;
-const reasonCharsMax = 500;
+/** Longest reason of a revocation, in characters. */
+export const reasonCharsMax = 500;
 const idKinds = ['grant', 'session', 'chain'] as const;
 
 /**

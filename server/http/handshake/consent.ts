@@ -20,8 +20,8 @@ import {
 
 /** Session claims of one consent, as JSON text; over 4 KiB they travel by reference. */
 const claimsCharsMax = 32_000;
-const scopeCountMax = 100;
-const audienceCountMax = 20;
+export const scopeCountMax = 100;
+export const audienceCountMax = 20;
 
 /** Hydra's consent handshake: read, accept or reject a `consent_challenge`. */
 export function consentHandshakeRoutes(node: Node): Hono<Env> {

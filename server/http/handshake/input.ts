@@ -14,7 +14,8 @@ export interface Input {
   fault(): Refusal | undefined;
 }
 
-const textCharsMax = 1024;
+/** Longest entry of a list of words, in characters. */
+export const wordCharsMax = 1024;
 
 /** Reads a JSON object; anything else is a fault. Absent (no body) reads as an empty object. */
 export function readInput(body: unknown): Input {
@@ -56,7 +57,7 @@ export function readInput(body: unknown): Input {
       const fits = (one: unknown) => typeof one === 'string' && /^[^\s]{1,1024}$/.test(one);
       if (!Array.isArray(value) || !value.every(fits)) {
         return note(
-          `${name} must be a list of strings without spaces, of ${textCharsMax} at most.`,
+          `${name} must be a list of strings without spaces, of ${wordCharsMax} at most.`,
         );
       }
       if (value.length > countMax) return note(`${name} has more than ${countMax} entries.`);

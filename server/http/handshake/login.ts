@@ -14,8 +14,9 @@ export const subjectCharsMax = 255;
 /** 400 days: browsers keep no cookie longer. */
 export const rememberSecondsMax = 400 * 86_400;
 const contextCharsMax = 4096;
-const acrCharsMax = 255;
-const amrCountMax = 16;
+export const acrCharsMax = 255;
+export const amrCountMax = 16;
+export const idpSessionIdCharsMax = 255;
 
 /** Hydra's login handshake: read, accept or reject a `login_challenge`. Challenges are stateless. */
 export function loginHandshakeRoutes(node: Node): Hono<Env> {
@@ -58,7 +59,7 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
     remember: input.flag('remember'),
     rememberSeconds: input.seconds('remember_for', rememberSecondsMax),
     extend: input.flag('extend_session_lifespan'),
-    idpSessionId: input.text('identity_provider_session_id', 255) || undefined,
+    idpSessionId: input.text('identity_provider_session_id', idpSessionIdCharsMax) || undefined,
   };
   const acr = input.text('acr', acrCharsMax) ?? '';
   const amr = input.textList('amr', amrCountMax) ?? [];

@@ -4,7 +4,8 @@ import type { Ctx } from '../answer.ts';
 import { readJson } from '../body.ts';
 import { readInput } from './input.ts';
 
-const textCharsMax = 500;
+/** Longest text of a rejection, in characters. */
+export const rejectionCharsMax = 500;
 
 /**
  * Reads Hydra's `rejectOAuth2Request`. Without an `error` the client is told `byDefault`, as Hydra
@@ -15,9 +16,9 @@ export async function readRejection(c: Ctx, byDefault: string): Promise<Rejectio
   if (isRefusal(read)) return read;
   const input = readInput(read.body);
   const rejection = {
-    error: input.text('error', textCharsMax) || byDefault,
-    description: input.text('error_description', textCharsMax) ?? '',
-    hint: input.text('error_hint', textCharsMax) ?? '',
+    error: input.text('error', rejectionCharsMax) || byDefault,
+    description: input.text('error_description', rejectionCharsMax) ?? '',
+    hint: input.text('error_hint', rejectionCharsMax) ?? '',
   };
   return input.fault() ?? rejection;
 }
