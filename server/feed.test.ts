@@ -20,6 +20,7 @@ beforeAll(async () => {
   proxy = await openProxy(Number(new URL(store.urls.server).port));
   superuser = new pg.Client({ connectionString: store.urls.superuser });
   await superuser.connect();
+  await superuser.query('create extension if not exists pg_stat_statements');
 });
 afterAll(async () => {
   await superuser?.end();
@@ -213,13 +214,46 @@ describe('what a fact does here', () => {
     const subjects = Array.from({ length: 30 }, () => `user-${randomUUID()}`);
     for (const subject of subjects) await revoke('subject', subject);
     const { feed, told } = await open({ factsMax: 10 });
-    expect(feed.size()).toBe(10);
+    expect([feed.isOver(), feed.size()]).toEqual([true, 0]);
     expect(told.lines.join('')).toContain('facts_over_limit');
     const checks = await Promise.all([
       ...subjects.map((subject) => isDead(feed, mortal({ subject }))),
       isDead(feed, mortal()),
     ]);
     expect(checks).toEqual([...subjects.map(() => true), false]);
+  });
+
+  test('R21: a node over the limit asks about one token many times in one statement', async () => {
+    const { feed } = await open({ factsMax: 10 });
+    expect(feed.isOver()).toBe(true);
+    const same = mortal();
+    const before = await questions();
+    await Promise.all(Array.from({ length: 100 }, () => isDead(feed, same)));
+    expect((await questions()) - before).toBeLessThan(10);
+  });
+
+  test('R21: once so many have ended that they fit, a node goes by memory again', async () => {
+    const lasting = mortal();
+    const late = mortal();
+    await store.rows.query('delete from fact where seq < (select max(seq) from fact)');
+    await revoke('subject', lasting.subject);
+    await store.rows.query(
+      `insert into fact (seq, kind, target, expires_at)
+       select nextval('fact_seq'), 'chain', gen_random_uuid()::text, now() + interval '2 seconds'
+       from generate_series(1, 200)`,
+    );
+    const { feed, told } = await open({ factsMax: 100 });
+    expect(feed.isOver()).toBe(true);
+    await revoke('subject', late.subject);
+    for (let tries = 0; tries < 200 && feed.isOver(); tries += 1) {
+      // never open on the way: who is dead stays dead, by memory or by PostgreSQL
+      expect(await isDead(feed, lasting)).toBe(true);
+      await sleep(100);
+    }
+    expect(feed.isOver()).toBe(false);
+    expect(told.lines.join('')).toContain('facts_within_limit');
+    const checks = [lasting, late, mortal()].map((one) => isDead(feed, one));
+    expect(await Promise.all(checks)).toEqual([true, true, false]);
   });
 });
 
@@ -270,6 +304,16 @@ describe('an outage is never an open door', () => {
     }
   });
 });
+
+/** How often PostgreSQL was asked who is dead, as it counted itself. */
+async function questions(): Promise<number> {
+  const { rows } = await superuser.query<{ calls: number }>(
+    `select coalesce(sum(s.calls), 0)::int as calls from pg_stat_statements s
+     where s.dbid = (select d.oid from pg_database d where d.datname = current_database())
+       and s.query like '%from cutoff k%' and s.query like '%select i.token_id%'`,
+  );
+  return rows[0]?.calls ?? 0;
+}
 
 /** Resolves when the feed answers again. */
 async function untilFresh(feed: Feed): Promise<void> {

@@ -1,11 +1,18 @@
 import pg from 'pg';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
-import { createRevocationSet } from '#server/revocations.ts';
 import { createBatch } from '#server/store/batch.ts';
 import { type Database, DatabaseUnavailable, plannerOptions } from '#server/store/database.ts';
-import { areDead, factsOf, factsPerPoll, type PollRow, poll } from '#server/store/fact.ts';
+import {
+  areDead,
+  factsOf,
+  factsPerPoll,
+  type PollRow,
+  poll,
+  readFacts,
+} from '#server/store/fact.ts';
 import type { Fact, Feed, Mortal } from '#server/store/feed.ts';
+import { createFactMemory, type FactMemory } from './fact-memory.ts';
 
 /** A watermark older than this answers nothing; whoever reports a revocation waits as long. */
 export const freshMsMax = 50;
@@ -29,8 +36,8 @@ const skewMsWarned = 5000;
 const gapMs = 5 * 60_000;
 /** The first poll may take this long: it reads every fact that lives. */
 const loadMsMax = 300_000;
-/** Facts that ended leave memory this often. */
-const forgetMs = 30_000;
+/** A share of the facts that ended leaves memory this often: all of them within 26 s of polls. */
+const forgetMs = 100;
 const epochRefused = 'this database is not the live one';
 
 export interface FeedOptions {
@@ -60,11 +67,13 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
   await poller.next(performance.now(), loadMsMax);
   const { state } = poller;
 
+  let asked = 0;
   const askDatabase = createBatch<Mortal, boolean>({
     name: 'fact_kills',
     rowsMax: 500,
     waitingMax: 10_000,
-    key: (mortal) => mortal.tokenId,
+    // Nothing is written, so one token may be asked about many times in a statement.
+    key: () => String(asked++),
     run: (mortals) => areDead(options.database, mortals),
   });
 
@@ -83,10 +92,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
       return state.cursor;
     },
     known: () => state.cursor,
-    isDead(mortal) {
-      if (state.overflowed) return askDatabase(mortal);
-      return state.set.kills(mortal);
-    },
+    isDead: (mortal) => state.memory.kills(mortal) ?? askDatabase(mortal),
     nowMs: () => state.databaseMs + (performance.now() - state.databaseAt),
     async acknowledged() {
       const committed = performance.now();
@@ -96,20 +102,20 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
       }
     },
     lagSeconds: () => (performance.now() - state.watermark) / 1000,
-    size: () => state.set.size,
+    size: () => state.memory.size,
+    isOver: () => state.memory.isOver,
     close: () => poller.close(),
   };
 }
 
 interface FeedState {
-  readonly set: ReturnType<typeof createRevocationSet>;
+  readonly memory: FactMemory;
   cursor: number;
   /** When the last successful poll began, monotonic ms. */
   watermark: number;
   databaseMs: number;
   databaseAt: number;
   epoch: string | undefined;
-  overflowed: boolean;
   forgotAt: number;
   skewed: boolean;
   /** True from a fact about keys until they have been read again. */
@@ -119,13 +125,17 @@ interface FeedState {
 /** One poll in flight, on a connection of its own; no timer while nobody asks. */
 function createPoller(options: FeedOptions) {
   const state: FeedState = {
-    set: createRevocationSet(),
+    memory: createFactMemory({
+      factsMax: options.factsMax,
+      page: (after, upTo) => readFacts(options.database, after, upTo),
+      log: options.log,
+      metrics: options.metrics,
+    }),
     cursor: 0,
     watermark: Number.NEGATIVE_INFINITY,
     databaseMs: Date.now(),
     databaseAt: performance.now(),
     epoch: undefined,
-    overflowed: false,
     forgotAt: performance.now(),
     skewed: false,
     keysStale: false,
@@ -248,8 +258,8 @@ async function pollOnce(client: pg.Client, state: FeedState, options: FeedOption
     if (first.state !== 'live' || first.epoch !== state.epoch) throw new Error(epochRefused);
     if (Number(first.now_ms) - state.databaseMs > gapMs) options.onGap();
     const facts = factsOf(rows);
-    for (const fact of facts) apply(fact, state, options);
     reckon(state, Number(first.now_ms), options.log, options.metrics);
+    for (const fact of facts) apply(fact, state, options);
     count += facts.length;
     if (facts.length < factsPerPoll) break;
   }
@@ -264,7 +274,7 @@ async function pollOnce(client: pg.Client, state: FeedState, options: FeedOption
 function forgetExpired(state: FeedState): void {
   if (performance.now() - state.forgotAt < forgetMs) return;
   state.forgotAt = performance.now();
-  state.set.forgetExpired(state.databaseMs / 1000);
+  state.memory.tidy(state.databaseMs / 1000);
 }
 
 function apply(fact: Fact, state: FeedState, options: FeedOptions): void {
@@ -273,13 +283,7 @@ function apply(fact: Fact, state: FeedState, options: FeedOptions): void {
   else if (fact.kind === 'client_changed') options.onClientChanged(fact.target);
   else {
     if (fact.kind === 'client') options.onClientChanged(fact.target);
-    if (state.set.size < options.factsMax) state.set.add(fact);
-    else if (!state.overflowed) {
-      // What is not kept cannot be known here any more: until a restart PostgreSQL is asked.
-      state.overflowed = true;
-      options.metrics.event('feed_overflow');
-      options.log.warn('facts_over_limit', { limit: options.factsMax });
-    }
+    state.memory.add(fact, state.databaseMs / 1000);
   }
 }
 

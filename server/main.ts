@@ -113,6 +113,7 @@ function watch(engine: Engine): void {
   const { metrics, feed, database } = engine;
   metrics.gauge('feed_lag_seconds', () => feed.lagSeconds());
   metrics.gauge('facts_in_memory', () => feed.size());
+  metrics.gauge('facts_over_limit', () => (feed.isOver() ? 1 : 0));
   metrics.gauge('database_connections', () => database.counts().total);
   metrics.gauge('database_connections_idle', () => database.counts().idle);
   metrics.gauge('database_waiting', () => database.counts().waiting);

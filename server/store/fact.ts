@@ -48,6 +48,31 @@ export function factsOf(rows: readonly PollRow[]): Fact[] {
   );
 }
 
+const page: Statement = {
+  name: 'fact_page',
+  text: `
+select f.seq, f.kind, f.target, f.version, extract(epoch from f.expires_at)::bigint as expires_at,
+  f.expires_at > now() as lives
+from fact f
+where f.seq > $1 and f.seq <= $2
+order by f.seq
+limit 5000`,
+};
+
+/** Living facts with `after < seq <= upTo`, and after which seq the next page begins. Uses the key. */
+export async function readFacts(
+  database: Database,
+  after: number,
+  upTo: number,
+): Promise<{ readonly facts: readonly Fact[]; readonly next: number | undefined }> {
+  const rows = await database.query<PollRow & { lives: boolean }>(page, [after, upTo]);
+  const last = rows.at(-1)?.seq;
+  return {
+    facts: factsOf(rows.filter((row) => row.lives)),
+    next: rows.length < factsPerPoll || last === undefined ? undefined : Number(last),
+  };
+}
+
 /** The check that memory answers otherwise, for a batch. Probes fact_target; cutoff twice. */
 const kills: Statement = {
   name: 'fact_kills',

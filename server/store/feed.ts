@@ -58,7 +58,9 @@ export interface Feed {
   acknowledged(): Promise<void>;
   /** Seconds since the last successful poll began. For metrics and readiness. */
   lagSeconds(): number;
-  /** Facts held in memory. */
+  /** Facts held in memory: all, or none where there are more than may be held. */
   size(): number;
+  /** True while there are more facts than may be held, and PostgreSQL is asked. */
+  isOver(): boolean;
   close(): Promise<void>;
 }
