@@ -2,11 +2,15 @@ import { defineConfig } from 'vitest/config';
 
 const common = { pool: 'forks', hookTimeout: 120_000, teardownTimeout: 30_000 } as const;
 
+// Tests use the PostgreSQL that npm brings, or the one below this directory (/usr/lib/postgresql/15).
+const postgresInstallation = process.env.GATEHOUSE_TEST_POSTGRES ?? '';
+
 export default defineConfig({
   test: {
     // Two at a time: each file may start servers and PostgreSQL databases of its own.
     maxWorkers: 2,
     // Hands out test databases and ports, on demand; starts nothing for tests that need neither.
+    provide: { postgresInstallation },
     globalSetup: ['server/testing/postgres.setup.ts'],
     projects: [
       {

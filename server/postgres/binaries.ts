@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { type Account, canExecute } from './account.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 
@@ -40,6 +42,17 @@ export async function findBinaries(
   return binariesAt(target, version);
 }
 
+/**
+ * The binaries of a PostgreSQL that this machine has, such as `/usr/lib/postgresql/15`; its files are
+ * used where they lie. Throws where `bin/postgres` cannot be run.
+ */
+export async function installedBinaries(directory: string): Promise<Binaries> {
+  const { stdout } = await promisify(execFile)(join(directory, 'bin', 'postgres'), ['--version']);
+  const version = /(\d+)[.\d]*/.exec(stdout)?.[1];
+  if (version === undefined) throw new EmbeddedPostgresError(`${directory} says: ${stdout}`);
+  return binariesAt(directory, version);
+}
+
 /** The directory for a data directory that the unprivileged user cannot reach. */
 export function relocatedDirectory(fingerprint: string): string {
   return join(relocated, fingerprint);
@@ -76,7 +89,8 @@ async function binariesAt(directory: string, version: string): Promise<Binaries>
     initdb: join(directory, 'bin', 'initdb'),
     hasStatementStatistics:
       (await exists(join(directory, 'lib', 'postgresql', 'pg_stat_statements.so'))) ||
-      (await exists(join(directory, 'lib', 'postgresql', 'pg_stat_statements.dylib'))),
+      (await exists(join(directory, 'lib', 'postgresql', 'pg_stat_statements.dylib'))) ||
+      (await exists(join(directory, 'lib', 'pg_stat_statements.so'))),
   };
 }
 

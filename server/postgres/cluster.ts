@@ -36,8 +36,10 @@ export async function createCluster(
     '--encoding=UTF8',
     // The same order of text on every machine, whatever locales are installed.
     '--locale=C',
-    '--locale-provider=builtin',
-    '--builtin-locale=C.UTF-8',
+    // PostgreSQL 17 was the first with it; bytes sort alike either way.
+    ...(Number(binaries.majorVersion) >= 17
+      ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']
+      : []),
     '--no-instructions',
   ];
   try {

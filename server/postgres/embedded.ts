@@ -1,6 +1,6 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Binaries, findBinaries } from './binaries.ts';
+import { type Binaries, findBinaries, installedBinaries } from './binaries.ts';
 import { createCluster, databaseName, prepareDatabase, withClient } from './cluster.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 import { type Layout, placeCluster, placeSocket } from './layout.ts';
@@ -21,6 +21,8 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** PostgreSQL settings beyond ours, by their names. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Another PostgreSQL than the one that npm brings: the directory over its `bin`. For tests. */
+  readonly installation?: string;
   /** Told about what is unusual: a leftover server shut down, files placed elsewhere. */
   readonly log?: (sentence: string) => void;
 }
@@ -50,7 +52,10 @@ export async function startEmbeddedPostgres(
 ): Promise<EmbeddedPostgres> {
   const log = options.log ?? (() => {});
   const layout = await placeCluster(options.dataDir, log);
-  const binaries = await findBinaries(layout.account, log);
+  const binaries =
+    options.installation === undefined
+      ? await findBinaries(layout.account, log)
+      : await installedBinaries(options.installation);
   const passwords = await passwordsAt(layout.passwordFile, layout.clusterVersion !== undefined);
   if (layout.clusterVersion === undefined) {
     await createCluster(binaries, layout, passwords.superuser);

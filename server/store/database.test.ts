@@ -103,10 +103,20 @@ interface PlanNode {
 
 /** Every node of the generic plan that reads a table. */
 async function readsOf({ text }: Statement): Promise<readonly PlanNode[]> {
-  const { rows } = await planner.query(`explain (generic_plan, format json) ${text}`);
+  // Not `explain (generic_plan)`, which PostgreSQL 15 has not; plannerOptions ask for one anyhow.
+  const nulls = Array.from({ length: parametersOf(text) }, () => 'null').join(', ');
+  await planner.query(`prepare looked_at as ${text}`);
+  const { rows } = await planner.query(
+    `explain (format json) execute looked_at${nulls === '' ? '' : ` (${nulls})`}`,
+  );
+  await planner.query('deallocate looked_at');
   const root: PlanNode = rows[0]['QUERY PLAN'][0].Plan;
   const walk = (node: PlanNode): PlanNode[] => [node, ...(node.Plans ?? []).flatMap(walk)];
   return walk(root).filter((node) => /Scan$/.test(node['Node Type']) && node['Relation Name']);
+}
+
+function parametersOf(text: string): number {
+  return Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map((found) => Number(found[1])));
 }
 
 /** Tables that a statement reads other than by an index condition; `control` has one row. */

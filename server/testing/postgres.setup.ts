@@ -7,12 +7,15 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Where test files ask for databases and ports: a door of this test run on loopback. */
     testServices: string;
+    /** The PostgreSQL to use, as {@link openServices} takes it; '': the one that npm brings. */
+    postgresInstallation: string;
   }
 }
 
 /** Opens the door to what test files share; Vitest calls it once per run. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const services = openServices();
+  const { postgresInstallation } = project.getProvidedContext();
+  const services = openServices(postgresInstallation);
   const path = `/${randomUUID()}`;
   const server = createServer((request, response) => {
     answer(services, request, path).then(

@@ -21,8 +21,11 @@ export interface Services {
 const firstPort = 10_240;
 const lastPort = 19_999;
 
-/** Starts nothing until the first test file asks. */
-export function openServices(): Services {
+/**
+ * Starts nothing until the first test file asks. `installation` is the directory over the `bin` of
+ * a PostgreSQL of this machine; '': the one that npm brings.
+ */
+export function openServices(installation = ''): Services {
   let running: Promise<{ postgres: EmbeddedPostgres; dataDir: string }> | undefined;
   // Ports go up from a random one, so that two test runs on one machine seldom meet.
   let next = randomInt(firstPort, lastPort);
@@ -34,7 +37,7 @@ export function openServices(): Services {
     return result;
   };
   const postgres = async () => {
-    running ??= startTemplate();
+    running ??= startTemplate(installation);
     return (await running).postgres;
   };
   return {
@@ -75,11 +78,12 @@ export function openServices(): Services {
   };
 }
 
-async function startTemplate() {
+async function startTemplate(installation: string) {
   const dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-test-'));
   await chmod(dataDir, 0o755);
   const postgres = await startEmbeddedPostgres({
     dataDir,
+    ...(installation === '' ? {} : { installation }),
     // Thrown away at the end: nothing here has to survive a loss of power.
     settings: { fsync: 'off', full_page_writes: 'off', max_connections: '300' },
   });
