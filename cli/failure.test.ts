@@ -19,6 +19,7 @@ describe('PostgreSQL cannot be used', () => {
     [coded('28000'), 'does not let "ada" in'],
     [coded('3D000'), 'There is no database "gate" at db.example:6432: create it'],
     [coded('42501'), 'may not read table schema_migration'],
+    [coded('08P01'), 'a PgBouncer needs `ignore_startup_parameters = options`'],
     [coded('53300'), 'has no connection left'],
   ])('%s', (error, sentence) => {
     const failure = databaseFailure(error, url, 'GATEHOUSE_DATABASE_URL');

@@ -67,6 +67,12 @@ export function databaseFailure(error: unknown, url: string, setting: string): E
         '`gatehouse schema up` with GATEHOUSE_DATABASE_OWNER_URL set.',
     );
   }
+  if (code === '08P01') {
+    return told(
+      `What answers at ${place} takes no start-up parameters: a PgBouncer needs ` +
+        '`ignore_startup_parameters = options` and settings on the role (docs/operations.md).',
+    );
+  }
   if (code === '53300') return told(`PostgreSQL at ${place} has no connection left.`);
   const why = /^(E[A-Z]+|[0-9A-Z]{5})$/.test(code) ? code : 'no answer in time';
   return told(
