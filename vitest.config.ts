@@ -17,7 +17,7 @@ export default defineConfig({
         test: {
           ...common,
           name: 'unit',
-          include: ['{core,tokens,server,cli,sample,tools}/**/*.test.ts'],
+          include: ['{core,tokens,server,cli,sample,tools,migrate}/**/*.test.ts'],
           testTimeout: 20_000,
         },
       },

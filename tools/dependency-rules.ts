@@ -2,7 +2,7 @@ import type { IForbiddenRuleType } from 'dependency-cruiser';
 
 const test = String.raw`\.test\.ts$`;
 /** What is shipped and runs in production. */
-const product = '^(core|tokens|server|cli|sample)/';
+const product = '^(core|tokens|server|cli|sample|migrate)/';
 const testing = [test, '^server/testing/'];
 
 /** Imports point one way: entry -> http -> store -> core (ARCHITECTURE.md). */
@@ -41,6 +41,13 @@ export const dependencyRules: readonly IForbiddenRuleType[] = [
     severity: 'error',
     from: { path: '^server/identity/', pathNot: test },
     to: { path: '^server/store/', pathNot: '^server/store/(database|batch)\\.ts$' },
+  },
+  {
+    name: 'migrate-knows-no-oauth',
+    comment: 'migrate changes any PostgreSQL; it knows nothing of what the tables mean',
+    severity: 'error',
+    from: { path: '^migrate/', pathNot: test },
+    to: { path: '^(core|tokens|server|cli|sample)/' },
   },
   {
     name: 'nothing-imports-an-entry',

@@ -1,0 +1,86 @@
+import type { ColumnDef, Constraint, Node } from 'libpg-query';
+import { type Catalog, constraintsOf } from './catalog.ts';
+import { callsIn, nameOf, typeOf, type WrittenType } from './tree.ts';
+
+/** What a statement does, as the id of a form, and to which relations. */
+export interface Use {
+  /** Undefined: no form fits. */
+  readonly form: string | undefined;
+  /** The table that the form locks; '' where there is none. */
+  readonly relation: string;
+  /** The second relation of the form. */
+  readonly also?: string;
+}
+
+/** They give one value for all rows of a statement, so nothing is rewritten. */
+const stable = ['now', 'transaction_timestamp', 'statement_timestamp'];
+const serials = ['serial', 'bigserial', 'smallserial', 'serial2', 'serial4', 'serial8'];
+
+/** What `add column` does: one use per thing that its definition asks for. */
+export function addColumn(relation: string, column: ColumnDef, catalog: Catalog): readonly Use[] {
+  const constraints = (column.constraints ?? []).flatMap((node) =>
+    'Constraint' in node ? [node.Constraint] : [],
+  );
+  const has = (kind: Constraint['contype']) => constraints.find(({ contype }) => contype === kind);
+  const type = typeOf(column.typeName);
+  const uses: Use[] = [];
+  const say = (form: string, also?: string) =>
+    uses.push({ form, relation, ...(also === undefined ? {} : { also }) });
+  if (has('CONSTR_IDENTITY') || serials.includes(type.name)) say('add-column-identity');
+  const generated = has('CONSTR_GENERATED');
+  if (generated) {
+    say(generated.generated_kind === 's' ? 'add-column-stored' : 'add-column-virtual');
+  }
+  const value = has('CONSTR_DEFAULT')?.raw_expr;
+  if (isComputed(value)) say('add-column-volatile-default');
+  if (catalog.domains.has(type.name)) say('add-column-domain');
+  if (has('CONSTR_CHECK')) say('add-column-check');
+  if (has('CONSTR_UNIQUE') || has('CONSTR_PRIMARY')) say('add-column-unique');
+  const foreign = has('CONSTR_FOREIGN');
+  if (foreign) {
+    const form = value === undefined ? 'add-column-references' : 'add-foreign-key';
+    say(form, nameOf(foreign.pktable));
+  }
+  if (has('CONSTR_NOTNULL') && value === undefined && uses.length === 0) say('add-column-not-null');
+  if (uses.length === 0) say('add-column');
+  return uses;
+}
+
+/** True where every row may get another value: what calls functions that are not known to be stable. */
+function isComputed(value: Node | undefined): boolean {
+  return callsIn(value).some((name) => !stable.includes(name));
+}
+
+/** What `alter column type` does; the earlier migrations tell the type that the column has. */
+export function alterType(
+  relation: string,
+  name: string,
+  definition: ColumnDef,
+  catalog: Catalog,
+): Use {
+  const former = catalog.tables.get(relation)?.columns.get(name)?.type;
+  const next = typeOf(definition.typeName);
+  if (former === undefined || definition.raw_default !== undefined || !sameBytes(former, next)) {
+    return { form: 'alter-type', relation };
+  }
+  const checked = constraintsOf(catalog, relation).some(
+    ({ kind, columns, valid }) => kind === 'check' && valid && columns.includes(name),
+  );
+  return { form: checked ? 'alter-type-checked' : 'alter-type-wider', relation };
+}
+
+/** True where PostgreSQL 15 to 18 leave the rows, and indexes on them, as they are. */
+function sameBytes(former: WrittenType, next: WrittenType): boolean {
+  const [had, hadScale] = former.limits;
+  const [gets, getsScale] = next.limits;
+  const wider = gets === undefined || (had !== undefined && gets >= had);
+  if (former.name === 'varchar' && next.name === 'text') return true;
+  if (former.name === 'text' && next.name === 'varchar') return gets === undefined;
+  if (former.name === 'cidr' && next.name === 'inet') return true;
+  if (former.name !== next.name) return false;
+  if (next.name === 'text' || next.name === 'inet') return true;
+  if (next.name === 'numeric') return wider && (gets === undefined || hadScale === getsScale);
+  return ['varchar', 'varbit', 'timestamp', 'timestamptz', 'time', 'timetz'].includes(next.name)
+    ? wider
+    : false;
+}

@@ -1,0 +1,123 @@
+import type { AlterTableCmd, AlterTableStmt, Constraint } from 'libpg-query';
+import { type Catalog, constraintOf, constraintsOf } from './catalog.ts';
+import { addColumn, alterType, type Use } from './classify-column.ts';
+import { nameOf, stringsOf } from './tree.ts';
+
+/** Commands whose form does not depend on anything else. */
+const plain: Readonly<Record<string, string>> = {
+  AT_ColumnDefault: 'set-default',
+  AT_DropNotNull: 'drop-not-null',
+  AT_SetExpression: 'set-expression',
+  AT_SetStatistics: 'set-statistics',
+  AT_SetOptions: 'set-statistics',
+  AT_ResetOptions: 'set-statistics',
+  AT_SetStorage: 'set-storage',
+  AT_SetCompression: 'set-storage',
+  AT_DropColumn: 'drop-column',
+  AT_SetLogged: 'set-logged',
+  AT_SetUnLogged: 'set-logged',
+  AT_SetTableSpace: 'set-tablespace',
+  AT_SetRelOptions: 'set-options',
+  AT_ResetRelOptions: 'set-options',
+};
+
+/** What each command of an `alter table` does. */
+export function alterTable(statement: AlterTableStmt, catalog: Catalog): readonly Use[] {
+  const relation = nameOf(statement.relation);
+  if (statement.objtype === 'OBJECT_INDEX') {
+    return (statement.cmds ?? []).map((node) => {
+      const subtype = 'AlterTableCmd' in node ? node.AlterTableCmd.subtype : undefined;
+      return { form: subtype === 'AT_SetTableSpace' ? 'set-tablespace' : undefined, relation };
+    });
+  }
+  if (statement.objtype !== 'OBJECT_TABLE') return [{ form: undefined, relation }];
+  return (statement.cmds ?? []).flatMap((node) =>
+    'AlterTableCmd' in node ? command(relation, node.AlterTableCmd, catalog) : [],
+  );
+}
+
+function command(relation: string, one: AlterTableCmd, catalog: Catalog): readonly Use[] {
+  const { subtype, name = '', def } = one;
+  const form = plain[subtype ?? ''];
+  if (form !== undefined) return [{ form, relation }];
+  if (def !== undefined && 'ColumnDef' in def) {
+    if (subtype === 'AT_AddColumn') return addColumn(relation, def.ColumnDef, catalog);
+    if (subtype === 'AT_AlterColumnType') {
+      return [alterType(relation, name, def.ColumnDef, catalog)];
+    }
+  }
+  if (subtype === 'AT_SetNotNull') return [setNotNull(relation, name, catalog)];
+  if (subtype === 'AT_AddConstraint' && def !== undefined && 'Constraint' in def) {
+    return [addConstraint(relation, def.Constraint, catalog)];
+  }
+  if (subtype === 'AT_ValidateConstraint') {
+    const references = constraintOf(catalog, relation, name)?.references;
+    return [{ form: 'validate-constraint', relation, ...(references && { also: references }) }];
+  }
+  if (subtype === 'AT_DropConstraint') return [dropConstraint(relation, name, catalog)];
+  if (def !== undefined && 'PartitionCmd' in def) {
+    const partition = nameOf(def.PartitionCmd.name);
+    if (subtype === 'AT_AttachPartition') return [attach(relation, partition, catalog)];
+    if (subtype === 'AT_DetachPartition') {
+      const aside = def.PartitionCmd.concurrent === true ? '-concurrently' : '';
+      return [{ form: `detach-partition${aside}`, relation: partition, also: relation }];
+    }
+  }
+  return [{ form: undefined, relation }];
+}
+
+function setNotNull(relation: string, column: string, catalog: Catalog): Use {
+  const proven = constraintsOf(catalog, relation).some(
+    ({ proves, valid }) => proves === column && valid,
+  );
+  const known = catalog.tables.get(relation)?.columns.get(column)?.notNull === true;
+  return { form: proven || known ? 'set-not-null-checked' : 'set-not-null', relation };
+}
+
+function addConstraint(relation: string, constraint: Constraint, catalog: Catalog): Use {
+  const later = constraint.skip_validation === true ? '-not-valid' : '';
+  switch (constraint.contype) {
+    case 'CONSTR_CHECK':
+      return { form: `add-check${later}`, relation };
+    case 'CONSTR_NOTNULL':
+      return { form: later === '' ? 'add-check' : 'add-not-null-not-valid', relation };
+    case 'CONSTR_FOREIGN':
+      return { form: `add-foreign-key${later}`, relation, also: nameOf(constraint.pktable) };
+    case 'CONSTR_UNIQUE':
+      return {
+        form: constraint.indexname === undefined ? 'add-unique' : 'add-unique-using-index',
+        relation,
+      };
+    case 'CONSTR_PRIMARY':
+      return addPrimaryKey(relation, constraint, catalog);
+    case 'CONSTR_EXCLUSION':
+      return { form: 'add-exclusion', relation };
+    default:
+      return { form: undefined, relation };
+  }
+}
+
+function addPrimaryKey(relation: string, constraint: Constraint, catalog: Catalog): Use {
+  if (constraint.indexname === undefined) return { form: 'add-unique', relation };
+  const keys = catalog.indexes.get(constraint.indexname)?.columns ?? stringsOf(constraint.keys);
+  const columns = catalog.tables.get(relation)?.columns;
+  const full = keys.length > 0 && keys.every((key) => columns?.get(key)?.notNull === true);
+  return { form: full ? 'add-primary-key-using-index' : 'add-primary-key-nullable', relation };
+}
+
+function dropConstraint(relation: string, name: string, catalog: Catalog): Use {
+  const known = constraintOf(catalog, relation, name);
+  if (known?.kind === 'check') return { form: 'drop-check', relation };
+  if (known?.kind === 'foreign' && known.references !== undefined) {
+    return { form: 'drop-foreign-key', relation, also: known.references };
+  }
+  return { form: 'drop-constraint', relation };
+}
+
+function attach(parent: string, partition: string, catalog: Catalog): Use {
+  const checked = constraintsOf(catalog, partition).some(
+    ({ kind, valid }) => kind === 'check' && valid,
+  );
+  const form = checked ? 'attach-partition-checked' : 'attach-partition';
+  return { form, relation: partition, also: parent };
+}

@@ -1,0 +1,178 @@
+import type { CreateStmt, DropStmt, Node, RenameStmt, VacuumStmt } from 'libpg-query';
+import type { Catalog } from './catalog.ts';
+import type { Use } from './classify-column.ts';
+import { alterTable } from './classify-table.ts';
+import { callsIn, every, nameOf, objectName, optionOf } from './tree.ts';
+
+/** Statements that make or grant something and lock no table. */
+const objects: readonly string[] = [
+  'CreateFunctionStmt',
+  'CreateEnumStmt',
+  'CompositeTypeStmt',
+  'CreateRangeStmt',
+  'CreateDomainStmt',
+  'CreateSeqStmt',
+  'AlterSeqStmt',
+  'CreateSchemaStmt',
+  'CreateExtensionStmt',
+];
+/** Functions of a `select` that do what they say and nothing else. */
+const tame = ['setval', 'nextval', 'set_config', 'coalesce', 'max', 'min', 'count'];
+
+/** What a statement does, by the ids of forms. `batched`: it is annotated as batches. */
+export function classify(node: Node, catalog: Catalog, batched: boolean): readonly Use[] {
+  if ('AlterTableStmt' in node) return alterTable(node.AlterTableStmt, catalog);
+  if ('CreateStmt' in node) return createTable(node.CreateStmt);
+  if ('IndexStmt' in node) {
+    const aside = node.IndexStmt.concurrent === true ? '-concurrently' : '';
+    return [{ form: `create-index${aside}`, relation: nameOf(node.IndexStmt.relation) }];
+  }
+  if ('DropStmt' in node) return drop(node.DropStmt, catalog);
+  if ('RenameStmt' in node) return rename(node.RenameStmt);
+  if ('AlterObjectSchemaStmt' in node) {
+    return [{ form: 'rename', relation: nameOf(node.AlterObjectSchemaStmt.relation) }];
+  }
+  if ('VacuumStmt' in node) return vacuum(node.VacuumStmt);
+  return ofRows(node, batched) ?? ofViews(node) ?? ofOthers(node, catalog);
+}
+
+function createTable({ relation, inhRelations, partbound, ...rest }: CreateStmt): readonly Use[] {
+  const name = nameOf(relation);
+  const [parent] = inhRelations ?? [];
+  if (parent !== undefined && 'RangeVar' in parent) {
+    const form = partbound === undefined ? undefined : 'create-partition';
+    return [{ form, relation: nameOf(parent.RangeVar) }];
+  }
+  const referenced = every('pktable', rest.tableElts)
+    .map((table) => nameOf(table))
+    .filter((table) => table !== name);
+  return [
+    { form: 'create-table', relation: name },
+    ...referenced.map((table) => ({ form: 'create-table-references', relation: table })),
+  ];
+}
+
+function drop({ removeType, objects: named, concurrent }: DropStmt, catalog: Catalog) {
+  return (named ?? []).map(objectName).map((name): Use => {
+    if (removeType === 'OBJECT_TABLE') return { form: 'drop-table', relation: name };
+    if (removeType !== 'OBJECT_INDEX') return { form: 'drop-object', relation: name };
+    const relation = catalog.indexes.get(name)?.table ?? name;
+    return { form: concurrent === true ? 'drop-index-concurrently' : 'drop-index', relation };
+  });
+}
+
+function rename({ renameType, relation }: RenameStmt): readonly Use[] {
+  const forms: Readonly<Record<string, string>> = {
+    OBJECT_TABCONSTRAINT: 'rename-constraint',
+    OBJECT_INDEX: 'rename-index',
+  };
+  return [{ form: forms[renameType ?? ''] ?? 'rename', relation: nameOf(relation) }];
+}
+
+function vacuum({ options, rels, is_vacuumcmd }: VacuumStmt): readonly Use[] {
+  const full = optionOf(options, 'full') ? 'vacuum-full' : 'vacuum';
+  const form = is_vacuumcmd === true ? full : 'analyze';
+  const relations = (rels ?? []).flatMap((node) =>
+    'VacuumRelation' in node ? [nameOf(node.VacuumRelation.relation)] : [],
+  );
+  // Without a table it means all of them, one after another.
+  return (relations.length === 0 ? [''] : relations).map((relation) => ({ form, relation }));
+}
+
+function ofRows(node: Node, batched: boolean): readonly Use[] | undefined {
+  const change = batched ? 'update-batch' : 'update-whole';
+  if ('UpdateStmt' in node) return [{ form: change, relation: nameOf(node.UpdateStmt.relation) }];
+  if ('DeleteStmt' in node) return [{ form: change, relation: nameOf(node.DeleteStmt.relation) }];
+  if ('InsertStmt' in node) {
+    const query = node.InsertStmt.selectStmt;
+    const values = query !== undefined && 'SelectStmt' in query && query.SelectStmt.valuesLists;
+    const form = batched ? 'update-batch' : values ? 'insert' : 'insert-select';
+    return [{ form, relation: nameOf(node.InsertStmt.relation) }];
+  }
+  if ('TruncateStmt' in node) {
+    return (node.TruncateStmt.relations ?? []).map((relation) => ({
+      form: 'truncate',
+      relation: 'RangeVar' in relation ? nameOf(relation.RangeVar) : '',
+    }));
+  }
+  if ('LockStmt' in node) {
+    return (node.LockStmt.relations ?? []).map((relation) => ({
+      form: 'lock-table',
+      relation: 'RangeVar' in relation ? nameOf(relation.RangeVar) : '',
+    }));
+  }
+  if ('SelectStmt' in node) {
+    const wild = callsIn(node).some((name) => !tame.includes(name));
+    return [{ form: wild ? 'select-call' : 'select', relation: '' }];
+  }
+  return undefined;
+}
+
+function ofViews(node: Node): readonly Use[] | undefined {
+  if ('ViewStmt' in node) {
+    const form = node.ViewStmt.replace === true ? 'replace-view' : 'create-view';
+    return [{ form, relation: nameOf(node.ViewStmt.view) }];
+  }
+  if ('CreateTableAsStmt' in node) {
+    const into = node.CreateTableAsStmt.into?.rel;
+    return [{ form: 'create-materialized-view', relation: nameOf(into) }];
+  }
+  if ('RefreshMatViewStmt' in node) {
+    const aside = node.RefreshMatViewStmt.concurrent === true ? '-concurrently' : '';
+    return [{ form: `refresh${aside}`, relation: nameOf(node.RefreshMatViewStmt.relation) }];
+  }
+  return undefined;
+}
+
+function ofOthers(node: Node, catalog: Catalog): readonly Use[] {
+  if ('ReindexStmt' in node) {
+    const { params, relation, name } = node.ReindexStmt;
+    const aside = optionOf(params, 'concurrently') ? '-concurrently' : '';
+    const named = relation === undefined ? (name ?? '') : nameOf(relation);
+    return [{ form: `reindex${aside}`, relation: catalog.indexes.get(named)?.table ?? named }];
+  }
+  if ('ClusterStmt' in node) {
+    return [{ form: 'cluster', relation: nameOf(node.ClusterStmt.relation) }];
+  }
+  if ('CreateStatsStmt' in node) {
+    return (node.CreateStatsStmt.relations ?? []).map((relation) => ({
+      form: 'create-statistics',
+      relation: 'RangeVar' in relation ? nameOf(relation.RangeVar) : '',
+    }));
+  }
+  if ('CreateTrigStmt' in node) {
+    return [{ form: 'create-trigger', relation: nameOf(node.CreateTrigStmt.relation) }];
+  }
+  if ('RuleStmt' in node) return [{ form: 'create-rule', relation: nameOf(node.RuleStmt.relation) }];
+  if ('CommentStmt' in node) return [comment(node.CommentStmt.objtype, node.CommentStmt.object)];
+  if ('AlterEnumStmt' in node) {
+    const form = node.AlterEnumStmt.oldVal === undefined ? 'enum-add-value' : 'rename';
+    return [{ form, relation: '' }];
+  }
+  if ('AlterDomainStmt' in node) return [alterDomain(node)];
+  if ('GrantStmt' in node) {
+    return [{ form: node.GrantStmt.is_grant === true ? 'create-object' : undefined, relation: '' }];
+  }
+  if ('DoStmt' in node) return [{ form: 'do-block', relation: '' }];
+  if ('CallStmt' in node || 'ExecuteStmt' in node) return [{ form: 'select-call', relation: '' }];
+  const made = Object.keys(node).some((kind) => objects.includes(kind));
+  return [{ form: made ? 'create-object' : undefined, relation: '' }];
+}
+
+function comment(kind: string | undefined, object: Node | undefined): Use {
+  const name = object === undefined ? '' : objectName(object);
+  if (kind === 'OBJECT_TABLE') return { form: 'comment', relation: name };
+  if (kind !== 'OBJECT_COLUMN') return { form: 'create-object', relation: '' };
+  return { form: 'comment', relation: name.split('.').slice(0, -1).join('.') };
+}
+
+function alterDomain(node: Extract<Node, { AlterDomainStmt: object }>): Use {
+  const { subtype, def } = node.AlterDomainStmt;
+  if (subtype === 'V') return { form: 'alter-domain-validate', relation: '' };
+  if (subtype === 'C' && def !== undefined && 'Constraint' in def) {
+    const later = def.Constraint.skip_validation === true ? '-not-valid' : '';
+    return { form: `alter-domain-add-check${later}`, relation: '' };
+  }
+  // 'T' sets or drops the default, 'X' drops a constraint, 'N' drops not null, 'O' sets it.
+  return { form: subtype === 'O' ? 'alter-domain-add-check' : 'create-object', relation: '' };
+}

@@ -1,0 +1,59 @@
+import { formOf } from './forms.ts';
+import { blocksWrites } from './lock.ts';
+import { type Judged, kindOf, type Step } from './script.ts';
+
+type Say = (rule: string, line: number) => void;
+
+/** They read tables that others know even where they fill one of their own. */
+const readers = ['insert-select', 'create-materialized-view'];
+
+/** What the rules about statements in each other's company say. */
+export function stepFindings(
+  judged: readonly Judged[],
+  steps: readonly Step[],
+  fresh: ReadonlySet<string>,
+  say: Say,
+): void {
+  for (const [index, statement] of judged.entries()) {
+    const former = judged[index - 1];
+    if (former === undefined || statement.afterCommit) continue;
+    if (kindOf(statement) === 'transaction' && kindOf(former) === 'transaction') continue;
+    say('not-alone', statement.line);
+  }
+  for (const step of steps) {
+    if (step.kind !== 'transaction') continue;
+    const locked = new Set<string>();
+    for (const statement of step.statements) {
+      if (locked.size > 0 && isSlow(statement, fresh)) say('slow-under-lock', statement.line);
+      const own = lockedBy(statement, fresh);
+      const another = own.some((relation) => !locked.has(relation));
+      if (locked.size > 0 && another) say('several-tables', statement.line);
+      for (const relation of own) locked.add(relation);
+    }
+  }
+}
+
+/** The tables that writers cannot use from this statement on. */
+export function lockedBy(
+  statement: Pick<Judged, 'uses'>,
+  fresh: ReadonlySet<string>,
+): readonly string[] {
+  return statement.uses.flatMap(({ form: id, relation, also }) => {
+    if (id === undefined) return [];
+    const form = formOf(id);
+    const locked = [
+      ...(blocksWrites(form.lock) ? [relation] : []),
+      ...(also !== undefined && form.also && blocksWrites(form.also.lock) ? [also] : []),
+    ];
+    return locked.filter((one) => one !== '' && !fresh.has(one));
+  });
+}
+
+function isSlow(statement: Judged, fresh: ReadonlySet<string>): boolean {
+  return statement.uses.some(({ form: id, relation }) => {
+    if (id === undefined) return false;
+    const { hold } = formOf(id);
+    const slow = hold === 'scan' || hold === 'rewrite';
+    return slow && (readers.includes(id) || !fresh.has(relation));
+  });
+}

@@ -1,0 +1,135 @@
+import { beforeAll, expect, test } from 'vitest';
+import { forms } from './forms.ts';
+import { type Finding, lint, refusals } from './lint.ts';
+import { type Migration, migrationOf, type Phase } from './migration.ts';
+import { world } from './proof/world.ts';
+import { rules } from './rules.ts';
+import { loadGrammar } from './sql.ts';
+
+beforeAll(loadGrammar);
+
+const base: readonly Migration[] = [migrationOf('0001_world.expand.sql', world)];
+
+/** The findings of a migration that comes after the world and `before`. */
+function found(sql: string, phase: Phase = 'expand', before = ''): readonly Finding[] {
+  const history = [...base, migrationOf('0002_before.contract.sql', before)];
+  const readings = lint([...history, migrationOf(`0003_new.${phase}.sql`, sql)], {
+    oldestPostgres: 18,
+  });
+  return readings.filter(({ migration }) => migration.number === 3).flatMap((one) => one.findings);
+}
+const refused = (sql: string, phase?: Phase, before?: string) =>
+  found(sql, phase, before).flatMap(({ rule, excuse }) => (excuse === undefined ? [rule] : []));
+
+test.for(forms)('$id: its example is recognised, and judged as the table says', (form) => {
+  const { sql, before } = form.example;
+  const expected = form.verdict === 'allowed' ? [] : [form.id];
+  expect(refused(sql, 'expand', before)).toEqual(expected);
+  const inContract = form.verdict === 'refused' ? [form.id] : [];
+  expect(refused(sql, 'contract', before)).toEqual(inContract);
+});
+
+test.for(rules)('$id: its example is refused, for that reason only', ({ id, example }) => {
+  const versions = id === 'too-new' ? { oldestPostgres: 15 } : { oldestPostgres: 18 };
+  const readings = lint([...base, migrationOf('0002_new.expand.sql', example)], versions);
+  expect(new Set(refusals(readings).map(({ rule }) => rule))).toContain(id);
+});
+
+test('every form has one id, and refusals say what to do instead', () => {
+  const ids = [...forms, ...rules].map(({ id }) => id);
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const form of forms.filter(({ verdict }) => verdict !== 'allowed')) {
+    expect(form.instead, form.id).toBeTruthy();
+    expect(form.harm, form.id).toBeDefined();
+  }
+});
+
+test('a table made by the same migration is not busy: anything may be done with it', () => {
+  const sql = `
+    create table fresh (id bigint primary key, n integer);
+    create index on fresh (n);
+    alter table fresh alter column n type bigint, add column m uuid default gen_random_uuid();
+    alter table fresh alter column n set not null;
+    update fresh set n = 1;
+    truncate fresh;`;
+  expect(refused(sql)).toEqual([]);
+});
+
+test('an annotation with a reason excuses its rule for its statement, and nothing else', () => {
+  const reason = 'one row, and nobody but the feed reads it';
+  const sql = `-- migrate:allow set-not-null because ${reason}
+alter table busy alter column filled set not null;
+-- migrate:commit
+alter table busy alter column p set not null;`;
+  const [first, second] = found(sql);
+  expect(first).toMatchObject({ rule: 'set-not-null', line: 2, excuse: reason });
+  expect(second).toMatchObject({ rule: 'set-not-null', line: 4 });
+  expect(second?.excuse).toBeUndefined();
+});
+
+test('an annotation without a reason, or that excuses nothing, is refused itself', () => {
+  expect(refused('-- migrate:allow truncate\ntruncate busy')).toContain('annotation');
+  const idle = '-- migrate:allow truncate because nothing is truncated here\nselect nextval(1)';
+  expect(refused(idle)).toEqual(['annotation']);
+});
+
+test('words in strings and in function bodies are not taken for annotations or statements', () => {
+  expect(refused(`comment on table busy is '-- migrate:commit; truncate busy'`)).toEqual([]);
+  expect(refused('select setval(1, 2); /* truncate busy; */')).toEqual([]);
+});
+
+test('what holds for a column is known from the migrations before, in the order of their run', () => {
+  const widen = 'alter table busy alter column w type text';
+  expect(refused(widen)).toEqual([]);
+  expect(refused(widen, 'expand', 'alter table busy alter column w type integer')).toEqual([
+    'alter-type',
+  ]);
+  expect(refused('alter table busy alter column w type varchar(20)')).toEqual(['alter-type']);
+  expect(refused('alter table unheard alter column w type text')).toEqual(['alter-type']);
+});
+
+test('a check proves not null once it is validated, and not before', () => {
+  const add = 'alter table busy add constraint full_v check (v is not null) not valid';
+  const set = 'alter table busy alter column v set not null';
+  expect(refused(set, 'expand', add)).toEqual(['set-not-null']);
+  const validated = `${add};\n-- migrate:commit\nalter table busy validate constraint full_v`;
+  expect(refused(set, 'expand', validated)).toEqual([]);
+  expect(refused(`${validated};\n-- migrate:commit\n${set}`)).toEqual([]);
+});
+
+test('two tables in one transaction are refused; the two of one foreign key are not', () => {
+  const both =
+    'alter table busy add column a integer;\nalter table other add column a integer default 1;';
+  expect(refused(both)).toEqual(['several-tables']);
+  expect(refused(both.replace(';\n', ';\n-- migrate:commit\n'))).toEqual([]);
+  expect(
+    refused('alter table busy add constraint f foreign key (p) references other (id) not valid'),
+  ).toEqual([]);
+});
+
+test('a star is found in views, queries and function bodies, and a product or a count is none', () => {
+  const body = (sql: string) =>
+    `create function f() returns integer language plpgsql as $$begin ${sql}; return 1; end$$`;
+  expect(refused(body('insert into other select * from other'))).toEqual(['star']);
+  expect(refused(body('delete from other o returning o.*'))).toEqual(['star']);
+  expect(refused(body('perform count(*) * 2 from other'))).toEqual([]);
+  expect(refused('create view x as select busy.* from busy')).toEqual(['star']);
+});
+
+test('down may take back what expand added, and may not lose rows of others', () => {
+  const up = 'alter table busy add column a integer;\n';
+  expect(refused(`${up}-- migrate:down\nalter table busy drop column a`)).toEqual([]);
+  const [finding] = found(`${up}-- migrate:down\n\ntruncate other`);
+  expect(finding).toMatchObject({ direction: 'down', rule: 'truncate', line: 4 });
+});
+
+test('a syntax error names its line', () => {
+  const [finding] = found('select 1;\nalter table busy\n  add colum x integer y;\n');
+  expect(finding).toMatchObject({ rule: 'syntax', line: 3 });
+  expect(finding?.sentence).toContain('syntax error');
+});
+
+test('positions hold in a text with characters of several bytes', () => {
+  const [finding] = found('-- naïve — ключ\nselect 1;\n\ntruncate busy;');
+  expect(finding).toMatchObject({ rule: 'truncate', line: 4 });
+});

@@ -1,0 +1,183 @@
+import { type Catalog, emptyCatalog, learn } from './catalog.ts';
+import type { Use } from './classify-column.ts';
+import type { Form } from './form.ts';
+import { formOf } from './forms.ts';
+import { stepFindings } from './lint-step.ts';
+import { textFindings } from './lint-text.ts';
+import type { Migration, Phase } from './migration.ts';
+import { rules } from './rules.ts';
+import { type Judged, judge, readScript, type Script, type Step, stepsOf } from './script.ts';
+import { SqlUnreadable } from './sql.ts';
+
+/** What the linter has against a statement. */
+export interface Finding {
+  readonly migration: Migration;
+  readonly direction: Direction;
+  /** In the migration's file. */
+  readonly line: number;
+  /** A rule's or a form's id: what `-- migrate:allow` names. */
+  readonly rule: string;
+  /** What it is about, and why that is refused. */
+  readonly sentence: string;
+  readonly instead: string;
+  /** The reason that the migration gives for doing it all the same; absent: refused. */
+  readonly excuse?: string;
+}
+
+export type Direction = 'up' | 'down';
+
+/** A half of a migration, ready to be run, and what the linter says of it. */
+export interface Reading {
+  readonly migration: Migration;
+  readonly direction: Direction;
+  readonly steps: readonly Step[];
+  readonly oldestRelease?: number;
+  readonly findings: readonly Finding[];
+  /** What this migration made itself: nobody uses it yet. */
+  readonly fresh: ReadonlySet<string>;
+}
+
+export interface LintOptions {
+  /** The oldest major version of PostgreSQL that the migrations must run on; absent: 15. */
+  readonly oldestPostgres?: number;
+}
+
+/**
+ * Reads all migrations of a database, the first one first: what the earlier ones made tells what
+ * the later ones meet. Gives a reading of each half. `loadGrammar` must have been awaited.
+ */
+export function lint(
+  migrations: readonly Migration[],
+  options: LintOptions = {},
+): readonly Reading[] {
+  const catalog = emptyCatalog();
+  const oldestPostgres = options.oldestPostgres ?? 15;
+  return migrations.flatMap((migration) => {
+    const up = read(migration, 'up', catalog, oldestPostgres);
+    if (migration.down === undefined) return [up];
+    return [up, read(migration, 'down', copyOf(catalog), oldestPostgres)];
+  });
+}
+
+/** The findings that no annotation excuses. */
+export function refusals(readings: readonly Reading[]): readonly Finding[] {
+  return readings.flatMap(({ findings }) => findings.filter(({ excuse }) => excuse === undefined));
+}
+
+type Say = (rule: string, line: number, form?: Form) => void;
+
+function read(
+  migration: Migration,
+  direction: Direction,
+  catalog: Catalog,
+  oldestPostgres: number,
+): Reading {
+  const before = direction === 'down' ? migration.downLine - 1 : 0;
+  const found: { rule: string; line: number; form?: Form; message?: string }[] = [];
+  const fresh = new Set<string>();
+  let script: Script = { statements: [], unknown: [] };
+  try {
+    script = readScript((direction === 'up' ? migration.sql : migration.down) ?? '');
+  } catch (error) {
+    if (!(error instanceof SqlUnreadable)) throw error;
+    found.push({ rule: 'syntax', line: error.line, message: error.message });
+  }
+  const say: Say = (rule, line, form) => found.push({ rule, line, ...(form && { form }) });
+  const phase = direction === 'down' ? 'contract' : migration.phase;
+  const judged = script.statements.map((statement) => {
+    const one = judge(statement, catalog);
+    ofForms(one, { phase, fresh, oldestPostgres }, say);
+    textFindings(one, say);
+    learn(catalog, one.node);
+    return one;
+  });
+  const steps = stepsOf(judged);
+  stepFindings(judged, steps, fresh, say);
+  for (const { line } of script.unknown) say('annotation', line);
+  const excused = excuse(judged, found);
+  return {
+    migration,
+    direction,
+    steps,
+    fresh,
+    ...(script.oldestRelease === undefined ? {} : { oldestRelease: script.oldestRelease }),
+    findings: excused.map(({ rule, line, form, message, reason }) => ({
+      migration,
+      direction,
+      line: line + before,
+      rule,
+      ...wordsOf(rule, form, message),
+      ...(reason === undefined ? {} : { excuse: reason }),
+    })),
+  };
+}
+
+interface Surroundings {
+  readonly phase: Phase;
+  readonly fresh: Set<string>;
+  readonly oldestPostgres: number;
+}
+
+/** What the forms of one statement say against it, on tables that others know. */
+function ofForms(statement: Judged, around: Surroundings, say: Say): void {
+  for (const use of statement.uses) {
+    if (use.form === undefined) {
+      const control = 'TransactionStmt' in statement.node || 'VariableSetStmt' in statement.node;
+      say(control ? 'transaction-control' : 'unknown-statement', statement.line);
+      continue;
+    }
+    const form = formOf(use.form);
+    if (form.since !== undefined && form.since > around.oldestPostgres) {
+      say('too-new', statement.line);
+    }
+    if (isNew(use, form)) around.fresh.add(use.relation);
+    if (around.fresh.has(use.relation) || form.verdict === 'allowed') continue;
+    if (form.verdict === 'contract' && around.phase === 'contract') continue;
+    say(form.id, statement.line, form);
+  }
+}
+
+function isNew(use: Use, form: Form): boolean {
+  return ['create-table', 'create-view', 'create-materialized-view'].includes(form.id)
+    ? use.relation !== ''
+    : false;
+}
+
+interface Found {
+  readonly rule: string;
+  readonly line: number;
+  readonly form?: Form;
+  readonly message?: string;
+}
+
+/** Matches findings with the annotations of their statement; an annotation left over is one more. */
+function excuse(judged: readonly Judged[], found: readonly Found[]) {
+  const used = new Set<number>();
+  const excused = found.map((one) => {
+    const statement = judged.find(({ line }) => line === one.line);
+    const allowance = statement?.allows.find(({ rule }) => rule === one.rule);
+    if (allowance !== undefined) used.add(allowance.line);
+    return { ...one, reason: allowance?.reason };
+  });
+  const idle = judged.flatMap(({ allows }) => allows.filter(({ line }) => !used.has(line)));
+  const left: readonly (Found & { readonly reason: undefined })[] = idle.map(({ line }) => ({
+    rule: 'annotation',
+    line,
+    reason: undefined,
+  }));
+  return [...excused, ...left];
+}
+
+function wordsOf(rule: string, form: Form | undefined, message: string | undefined) {
+  if (form !== undefined) {
+    const lock = form.lock === 'NONE' ? '' : ` (${form.lock}, ${form.hold})`;
+    return { sentence: `${form.about}${lock}: ${form.why}`, instead: form.instead ?? '' };
+  }
+  const known = rules.find(({ id }) => id === rule);
+  const why = message ?? known?.why ?? '';
+  return { sentence: `${known?.about ?? rule}: ${why}`, instead: known?.instead ?? '' };
+}
+
+function copyOf(catalog: Catalog): Catalog {
+  return structuredClone(catalog);
+}

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/**
+ * What a migration may do. Expand only adds, so the release before runs on it too; backfill fills
+ * what was added; contract removes what no supported release uses.
+ */
+export type Phase = 'expand' | 'backfill' | 'contract';
+
+/** One numbered SQL file. */
+export interface Migration {
+  readonly number: number;
+  readonly name: string;
+  readonly phase: Phase;
+  /** What `up` runs. */
+  readonly sql: string;
+  /** What takes it back, where the file has a section `-- migrate:down`. */
+  readonly down?: string;
+  /** The line of the file where the down section begins. */
+  readonly downLine: number;
+  /** SHA-256 of the file, in hex: a file that was applied never changes. */
+  readonly checksum: string;
+}
+
+/** Tells the name of a phase from any other text. */
+export function isPhase(text: string | undefined): text is Phase {
+  return text === 'expand' || text === 'backfill' || text === 'contract';
+}
+
+/** `0004_narrowing (expand)` */
+export function labelOf(migration: {
+  readonly number: number;
+  readonly name: string;
+  readonly phase: string;
+}): string {
+  return `${String(migration.number).padStart(4, '0')}_${migration.name} (${migration.phase})`;
+}
+
+/** A migration out of the name and the text of its file; throws where the name is no name. */
+export function migrationOf(file: string, text: string): Migration {
+  const match = /^(\d{4})_([a-z0-9_]+)\.(expand|backfill|contract)\.sql$/.exec(file);
+  const [, number, name, phase] = match ?? [];
+  if (number === undefined || name === undefined || !isPhase(phase)) {
+    throw new Error(`${file}: a migration is named NNNN_name.(expand|backfill|contract).sql`);
+  }
+  const marker = /^--[ \t]*migrate:down[ \t]*$/m.exec(text);
+  return {
+    number: Number(number),
+    name,
+    phase,
+    sql: marker === null ? text : text.slice(0, marker.index),
+    ...(marker === null ? {} : { down: text.slice(marker.index) }),
+    downLine: marker === null ? 0 : text.slice(0, marker.index).split('\n').length,
+    checksum: createHash('sha256').update(text).digest('hex'),
+  };
+}
+
+/** The migrations of a directory, `NNNN_name.phase.sql`, by number. Throws where files contradict. */
+export async function readMigrations(directory: string): Promise<readonly Migration[]> {
+  const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).sort();
+  const migrations = await Promise.all(
+    files.map(async (file) => migrationOf(file, await readFile(join(directory, file), 'utf8'))),
+  );
+  for (const [index, migration] of migrations.entries()) {
+    if (migration.number === migrations[index - 1]?.number) {
+      throw new Error(`two migrations have the number ${migration.number}`);
+    }
+  }
+  return migrations;
+}
