@@ -28,6 +28,7 @@ const steps: readonly Step[] = [
   { name: 'dependency rules', command: ['node', 'tools/dependencies.ts'] },
   { name: 'dead code', command: ['knip', '--no-progress'] },
   { name: 'lock file', command: ['node', 'tools/lock.ts', '--check'] },
+  { name: 'migrations', command: ['node', 'tools/migrations.ts'] },
   { name: 'generated files', command: ['node', 'tools/generated.ts', '--check'] },
   { name: 'mutants apply', command: ['node', 'tools/mutants.ts', '--check'] },
 ];

@@ -8,6 +8,7 @@ const generators: readonly string[] = [
   'server/openapi/generate.ts',
   'tools/refusals.ts',
   'tools/failpoints.ts',
+  'tools/lint-rules.ts',
 ];
 
 for (const generator of generators) {

@@ -88,7 +88,8 @@ const lineRules: readonly LineRule[] = [
   {
     pattern: /\b(select|returning)\s+(\w+\.)?\*/i,
     sentence: 'name the columns: release N runs on schema N + 1 (R8)',
-    holds: (path) => isSource(path) && !isTidy(path),
+    // The linter of migrations has it in its examples.
+    holds: (path) => isSource(path) && !isTidy(path) && path !== 'migrate/online/rules.ts',
   },
   {
     pattern: /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b/,

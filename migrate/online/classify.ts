@@ -1,4 +1,4 @@
-import type { CreateStmt, DropStmt, Node, RenameStmt, VacuumStmt } from 'libpg-query';
+import type { CreateStmt, DropStmt, GrantStmt, Node, RenameStmt, VacuumStmt } from 'libpg-query';
 import type { Catalog } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import { alterTable } from './classify-table.ts';
@@ -7,6 +7,7 @@ import { callsIn, every, nameOf, objectName, optionOf } from './tree.ts';
 /** Statements that make or grant something and lock no table. */
 const objects: readonly string[] = [
   'CreateFunctionStmt',
+  'AlterFunctionStmt',
   'CreateEnumStmt',
   'CompositeTypeStmt',
   'CreateRangeStmt',
@@ -143,16 +144,15 @@ function ofOthers(node: Node, catalog: Catalog): readonly Use[] {
   if ('CreateTrigStmt' in node) {
     return [{ form: 'create-trigger', relation: nameOf(node.CreateTrigStmt.relation) }];
   }
-  if ('RuleStmt' in node) return [{ form: 'create-rule', relation: nameOf(node.RuleStmt.relation) }];
+  if ('RuleStmt' in node)
+    return [{ form: 'create-rule', relation: nameOf(node.RuleStmt.relation) }];
   if ('CommentStmt' in node) return [comment(node.CommentStmt.objtype, node.CommentStmt.object)];
   if ('AlterEnumStmt' in node) {
     const form = node.AlterEnumStmt.oldVal === undefined ? 'enum-add-value' : 'rename';
     return [{ form, relation: '' }];
   }
   if ('AlterDomainStmt' in node) return [alterDomain(node)];
-  if ('GrantStmt' in node) {
-    return [{ form: node.GrantStmt.is_grant === true ? 'create-object' : undefined, relation: '' }];
-  }
+  if ('GrantStmt' in node) return grant(node.GrantStmt);
   if ('DoStmt' in node) return [{ form: 'do-block', relation: '' }];
   if ('CallStmt' in node || 'ExecuteStmt' in node) return [{ form: 'select-call', relation: '' }];
   const made = Object.keys(node).some((kind) => objects.includes(kind));
@@ -164,6 +164,17 @@ function comment(kind: string | undefined, object: Node | undefined): Use {
   if (kind === 'OBJECT_TABLE') return { form: 'comment', relation: name };
   if (kind !== 'OBJECT_COLUMN') return { form: 'create-object', relation: '' };
   return { form: 'comment', relation: name.split('.').slice(0, -1).join('.') };
+}
+
+/** Taking a right on a table from a role may break who uses it; on anything else it locks nothing. */
+function grant({ is_grant, objtype, objects: named }: GrantStmt): readonly Use[] {
+  if (is_grant === true || objtype !== 'OBJECT_TABLE') {
+    return [{ form: 'create-object', relation: '' }];
+  }
+  return (named ?? []).map((node) => ({
+    form: undefined,
+    relation: 'RangeVar' in node ? nameOf(node.RangeVar) : '',
+  }));
 }
 
 function alterDomain(node: Extract<Node, { AlterDomainStmt: object }>): Use {

@@ -103,7 +103,8 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'create-object',
-    about: 'create function, type, domain, sequence, schema, extension; grant; alter sequence',
+    about:
+      'create function, type, domain, sequence, schema, extension; alter function, sequence; grant',
     lock: 'NONE',
     hold: 'brief',
     verdict: 'allowed',

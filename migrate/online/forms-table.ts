@@ -146,7 +146,10 @@ export const tableForms: readonly Form[] = [
     harm: 'loses',
     why: 'All rows are gone at once, and nobody may read or write meanwhile.',
     instead: 'delete in batches',
-    example: { sql: 'truncate busy', former: 'select 1 / count(id) from (select id from busy) one' },
+    example: {
+      sql: 'truncate busy',
+      former: 'select 1 / count(id) from (select id from busy) one',
+    },
   },
   {
     id: 'rename',
@@ -191,7 +194,9 @@ export const tableForms: readonly Form[] = [
     hold: 'brief',
     verdict: 'allowed',
     why: 'Reads and writes go on.',
-    example: { sql: 'alter table busy set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.1)' },
+    example: {
+      sql: 'alter table busy set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.1)',
+    },
   },
   {
     id: 'comment',

@@ -122,6 +122,7 @@ interface Surroundings {
 function ofForms(statement: Judged, around: Surroundings, say: Say): void {
   for (const use of statement.uses) {
     if (use.form === undefined) {
+      if (around.fresh.has(use.relation)) continue;
       const control = 'TransactionStmt' in statement.node || 'VariableSetStmt' in statement.node;
       say(control ? 'transaction-control' : 'unknown-statement', statement.line);
       continue;

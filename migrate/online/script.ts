@@ -113,7 +113,9 @@ export interface Step {
 /** The kind of step that a statement needs. */
 export function kindOf(statement: Pick<Judged, 'batch' | 'uses'>): Step['kind'] {
   if (statement.batch !== undefined) return 'batches';
-  const alone = statement.uses.some(({ form }) => form !== undefined && formOf(form).alone === true);
+  const alone = statement.uses.some(
+    ({ form }) => form !== undefined && formOf(form).alone === true,
+  );
   return alone ? 'alone' : 'transaction';
 }
 

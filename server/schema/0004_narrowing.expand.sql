@@ -10,6 +10,7 @@ alter table fact add constraint fact_kind_check check (kind in (
 alter table fact add constraint fact_version_check check (
   (kind = 'narrow') = (version is not null) and version >= 2) not valid;
 
+-- migrate:commit
 -- {"scope": {name: seq}, "audience": {name: seq}}: what a chain born before that seq has lost for
 -- good, also if the person allows it again later.
 alter table "grant" add column lost jsonb not null default '{}';
