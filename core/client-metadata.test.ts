@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
   clientOf,
-  longestAccessTokenSeconds,
   parseClientMetadata,
   patchableDocument,
   withLifespans,
@@ -132,7 +131,6 @@ test('every field arrives in the client', () => {
     new Set(['authorization_code', 'refresh_token', 'client_credentials']),
   );
   expect(client.metadata.authorization_code_grant_access_token_lifespan).toBe('1h30m0s');
-  expect(longestAccessTokenSeconds(client)).toBe(5400);
   expect(clientOf(client.metadata)).toEqual(client);
 });
 

@@ -226,16 +226,6 @@ export function clientOf(metadata: ClientMetadata): Client {
   };
 }
 
-/** The longest access token that the client's own lifespans allow, in seconds; 0 where none is set. */
-export function longestAccessTokenSeconds(client: Client): number {
-  const { authorizationCode, refreshToken, clientCredentials } = client.lifespans;
-  return Math.max(
-    authorizationCode.accessTokenSeconds ?? 0,
-    refreshToken.accessTokenSeconds ?? 0,
-    clientCredentials.accessTokenSeconds ?? 0,
-  );
-}
-
 function readFields(input: ClientMetadata): Record<string, unknown> | Refusal {
   const given: Record<string, unknown> = {};
   for (const [name, rule] of Object.entries(rules)) {

@@ -93,6 +93,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
     },
     known: () => state.cursor,
     isDead: (mortal) => state.memory.kills(mortal) ?? askDatabase(mortal),
+    accessSecondsMax: () => state.accessSecondsMax,
     nowMs: () => state.databaseMs + (performance.now() - state.databaseAt),
     async acknowledged() {
       const committed = performance.now();
@@ -111,6 +112,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
 interface FeedState {
   readonly memory: FactMemory;
   cursor: number;
+  accessSecondsMax: number;
   /** When the last successful poll began, monotonic ms. */
   watermark: number;
   databaseMs: number;
@@ -132,6 +134,7 @@ function createPoller(options: FeedOptions) {
       metrics: options.metrics,
     }),
     cursor: 0,
+    accessSecondsMax: 0,
     watermark: Number.NEGATIVE_INFINITY,
     databaseMs: Date.now(),
     databaseAt: performance.now(),
@@ -257,6 +260,7 @@ async function pollOnce(client: pg.Client, state: FeedState, options: FeedOption
     state.epoch ??= first.epoch;
     if (first.state !== 'live' || first.epoch !== state.epoch) throw new Error(epochRefused);
     if (Number(first.now_ms) - state.databaseMs > gapMs) options.onGap();
+    state.accessSecondsMax = first.access_seconds_max;
     const facts = factsOf(rows);
     reckon(state, Number(first.now_ms), options.log, options.metrics);
     for (const fact of facts) apply(fact, state, options);

@@ -12,6 +12,7 @@ import { redirectTo } from '#server/http/authorization-answer.ts';
 import { type Listener, listen } from '#server/http/listen.ts';
 import { answerProblem } from '#server/identity/error.ts';
 import { openKeys } from '#server/keys/keys.ts';
+import { createLever } from '#server/lever.ts';
 import type { Node } from '#server/node.ts';
 import type { Log } from '#server/operation/log.ts';
 import { createMetrics, type Metrics } from '#server/operation/metrics.ts';
@@ -56,6 +57,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
     ...node,
     failpoints,
     writes: createWrites(database, metrics),
+    lever: createLever({ ...node, accessTokenSeconds: config.accessTokenSeconds }),
     rateLimits: config.rateLimits ? createRateLimits() : undefined,
     pairwiseSalt: await readPairwiseSalt(config),
     errorPage: (c, refusal) => showError(config, c, refusal),
@@ -79,6 +81,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
         listeners.admin.close(config.drainSecondsMax),
       ]);
       await sweeper.stop();
+      engine.lever.close();
       engine.keys.close();
       await engine.feed.close();
       await database.close();

@@ -46,6 +46,8 @@ export async function issueTokens(
   const { client, scope } = issuance;
   const lifetimes = issueLifetimes(client, issuance.grantType, engine.config);
   const now = issuance.issuedAt;
+  const unpermitted = engine.lever.permit(lifetimes.accessTokenSeconds);
+  if (unpermitted !== undefined) await unpermitted;
   const forced = issuance.claims.forcedSubject;
   const sub = subjectFor(client, issuance.subject, forced, engine.pairwiseSalt);
   const token = accessTokenOf(issuance, sub, now, lifetimes.accessTokenSeconds);

@@ -8,6 +8,7 @@ import type { Engine } from '#server/engine.ts';
 import { createAdminGate } from '#server/http/admin/authentication.ts';
 import { rolesFor } from '#server/http/admin/doors.ts';
 import { type Env, refusalAnswer } from '#server/http/answer.ts';
+import { createLever } from '#server/lever.ts';
 import { publicApp } from '#server/public-app.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';
 import { createWrites } from '#server/writes.ts';
@@ -26,6 +27,7 @@ beforeAll(async () => {
   const engine: Engine = {
     ...node,
     writes: createWrites(node.database, node.metrics),
+    lever: createLever({ ...node, accessTokenSeconds: node.config.accessTokenSeconds }),
     rateLimits: undefined,
     failpoints: undefined,
     pairwiseSalt: 'salt',

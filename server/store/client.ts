@@ -1,8 +1,8 @@
 import type { Client } from '#core/client.ts';
 import { isClientId } from '#core/client-field.ts';
-import { type ClientMetadata, clientOf, longestAccessTokenSeconds } from '#core/client-metadata.ts';
+import { type ClientMetadata, clientOf } from '#core/client-metadata.ts';
 import { newId } from '#server/identifiers.ts';
-import { raiseAccessSeconds } from '#server/store/control.ts';
+import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 import type { SecretHash, SecretScheme } from '#tokens/secret.ts';
 
@@ -37,7 +37,7 @@ const times = `${rfc3339('c.created_at')} as created_at, ${rfc3339('c.updated_at
 // before the fact is numbered (server/store/revocation.ts), so changes of clients follow each other.
 const locked = `locked as materialized (
   select pg_advisory_xact_lock(4744001) is not null as held
-)`;
+), ${lifetime}`;
 const told = (kind: 'client' | 'client_changed', changed: string) => `
 numbered as materialized (
   select nextval('fact_seq') as seq, h.client_id
@@ -45,10 +45,8 @@ numbered as materialized (
   where l.held
 ), told as (
   insert into fact (seq, kind, target, expires_at)
-  select n.seq, '${kind}', n.client_id,
-    greatest(now() + make_interval(secs => o.access_seconds_max), o.access_expiry_high_water)
-      + interval '10 minutes'
-  from numbered n, control o
+  select n.seq, '${kind}', n.client_id, e.ends_at
+  from numbered n, lifetime e
 )`;
 
 const insert: Statement = {
@@ -75,7 +73,6 @@ export async function insertClient(
   metadata: ClientMetadata,
   secret: SecretHash | undefined,
 ): Promise<Client | undefined> {
-  await allowAccessTokens(database, metadata);
   const values = [...clientValues(metadata), ...secretValues(secret)];
   const [row] = await database.query<ClientRow>(insert, values);
   return row && clientOfRow(row);
@@ -149,7 +146,6 @@ export async function updateClient(
   change: SecretChange,
 ): Promise<Client | undefined> {
   const secret = change.secrets === 'replace' ? change.secret : undefined;
-  await allowAccessTokens(database, metadata);
   const [row] = await database.query<ClientRow>(update, [
     ...clientValues(metadata),
     ...secretValues(secret),
@@ -273,16 +269,6 @@ export async function listClients(
 ): Promise<readonly Client[]> {
   const values = [afterClientId, filter.name ?? null, filter.owner ?? null, countMax];
   return (await database.query<ClientRow>(list, values)).map(clientOfRow);
-}
-
-/**
- * Where a client brings a longer access-token lifetime, facts are kept as long from before it takes
- * effect. In a statement of its own: one that writes facts meanwhile, and waits for our lock, would
- * still see the shorter lifetime of its snapshot.
- */
-async function allowAccessTokens(database: Database, metadata: ClientMetadata): Promise<void> {
-  const seconds = longestAccessTokenSeconds(clientOf(metadata));
-  if (seconds > 0) await raiseAccessSeconds(database, seconds);
 }
 
 function clientOfRow(row: ClientRow): Client {

@@ -8,7 +8,7 @@ export const factsPerPoll = 5000;
 export const poll: Statement = {
   name: 'feed_poll',
   text: `
-select o.epoch, o.state, extract(epoch from clock_timestamp()) * 1000 as now_ms,
+select o.epoch, o.state, o.access_seconds_max, extract(epoch from clock_timestamp()) * 1000 as now_ms,
   f.seq, f.kind, f.target, f.version, extract(epoch from f.expires_at)::bigint as expires_at
 from control o
 left join lateral (
@@ -23,6 +23,7 @@ order by f.seq`,
 export interface PollRow {
   epoch: string;
   state: string;
+  access_seconds_max: number;
   now_ms: string;
   seq: string | null;
   kind: FactKind;

@@ -52,6 +52,8 @@ export interface Feed {
    * than memory may hold and PostgreSQL is asked, in batches.
    */
   isDead(mortal: Mortal): boolean | Promise<boolean>;
+  /** How long access tokens may live, in seconds, as the last poll said (server/lever.ts). */
+  accessSecondsMax(): number;
   /** Database time in milliseconds: the last poll's, plus monotonic time since. */
   nowMs(): number;
   /** Resolves when a fact committed before this call can no longer be unknown to any node. */

@@ -1,3 +1,4 @@
+import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 
 /** A living grant as an administrator is about to narrow it. */
@@ -52,7 +53,7 @@ const narrow: Statement = {
   text: `
 with locked as materialized (
   select pg_advisory_xact_lock(4744001) is not null as held
-), numbered as materialized (
+), ${lifetime}, numbered as materialized (
   select nextval('fact_seq') as seq
   from locked l
   where l.held and exists (select from "grant" g where g.id = $1 and g.revoked_at is null)
@@ -83,10 +84,8 @@ with locked as materialized (
   returning g.id, g.version, g.scope, g.audience, g.cut_seq
 ), told as (
   insert into fact (seq, kind, target, version, reason, expires_at)
-  select w.cut_seq, 'narrow', w.id::text, w.version, $4,
-    greatest(now() + make_interval(secs => o.access_seconds_max), o.access_expiry_high_water)
-      + interval '10 minutes'
-  from narrowed w, control o
+  select w.cut_seq, 'narrow', w.id::text, w.version, $4, e.ends_at
+  from narrowed w, lifetime e
 )
 select w.version, w.scope, w.audience from narrowed w`,
 };

@@ -1,3 +1,4 @@
+import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 import type { RevocationKind } from '#server/store/feed.ts';
 
@@ -21,7 +22,7 @@ const revoke: Statement = {
   text: `
 with locked as materialized (
   select pg_advisory_xact_lock(4744001) is not null as held
-), input as materialized (
+), ${lifetime}, input as materialized (
   select i.kind, i.target, i.reason, i.expires_at,
     case when i.kind in ('chain', 'grant', 'session', 'sign_out') then i.target::uuid end as id
   from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
@@ -66,9 +67,8 @@ insert into fact (seq, kind, target, reason, expires_at)
 select n.seq, n.kind, n.target, n.reason,
   case when n.kind = 'token' and n.expires_at is not null
     then to_timestamp(n.expires_at) + interval '10 minutes'
-    else greatest(now() + make_interval(secs => o.access_seconds_max), o.access_expiry_high_water)
-      + interval '10 minutes' end
-from numbered n, control o`,
+    else e.ends_at end
+from numbered n, lifetime e`,
 };
 
 /**
