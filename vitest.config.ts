@@ -17,7 +17,7 @@ export default defineConfig({
         test: {
           ...common,
           name: 'unit',
-          include: ['{core,tokens,server,cli,sample,tools,migrate}/**/*.test.ts'],
+          include: ['{core,tokens,server,cli,sample,tools,migrate,bench}/**/*.test.ts'],
           testTimeout: 20_000,
         },
       },

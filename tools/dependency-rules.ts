@@ -51,10 +51,10 @@ export const dependencyRules: readonly IForbiddenRuleType[] = [
   },
   {
     name: 'nothing-imports-an-entry',
-    comment: 'cli, sample, tools and e2e are where imports begin',
+    comment: 'cli, sample, tools, e2e and bench are where imports begin',
     severity: 'error',
     from: { path: '^(core|tokens|server)/', pathNot: [...testing] },
-    to: { path: '^(cli|sample|tools|e2e)/' },
+    to: { path: '^(cli|sample|tools|e2e|bench)/' },
   },
   {
     name: 'cli-is-thin',
@@ -76,6 +76,13 @@ export const dependencyRules: readonly IForbiddenRuleType[] = [
     severity: 'error',
     from: { path: '^e2e/' },
     to: { path: '^(core|tokens|cli|server/(?!testing/))' },
+  },
+  {
+    name: 'bench-is-black-box',
+    comment: 'the benchmark speaks HTTP to servers; it shares only what starts a PostgreSQL',
+    severity: 'error',
+    from: { path: '^bench/', pathNot: '^bench/growth/' },
+    to: { path: '^(core|tokens|cli|server/(?!postgres/|schema/))' },
   },
   {
     name: 'product-without-tests',
