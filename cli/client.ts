@@ -3,9 +3,10 @@ import { readConfig } from '#server/config/environment.ts';
 import { type Admin, openAdmin } from './admin.ts';
 import { Failure, type Input, type Terminal } from './command.ts';
 import { shown, table } from './help.ts';
+import { type Document, documentOf, listOf, plain, field as text } from './listing.ts';
 
-const pageSize = 200;
-type Document = ReadonlyMap<string, unknown>;
+/** More clients than anybody reads. */
+const listedMax = 1_000_000;
 
 /** `gatehouse client list` */
 export async function clientList(input: Input, terminal: Terminal): Promise<number> {
@@ -82,16 +83,13 @@ export async function clientRotateSecret(input: Input, terminal: Terminal): Prom
   return 0;
 }
 
-async function allClients(admin: Admin, name: string | undefined): Promise<readonly Document[]> {
-  const query = new URLSearchParams({ page_size: String(pageSize) });
-  if (name !== undefined) query.set('client_name', name);
-  const clients: Document[] = [];
-  for (let next: string | undefined = `/admin/clients?${query}`; next !== undefined; ) {
-    const { body, link } = await admin.call('GET', next);
-    if (Array.isArray(body)) clients.push(...body.map(documentOf));
-    next = /<([^>]+)>;\s*rel="next"/.exec(link)?.[1];
-  }
-  return clients;
+function allClients(admin: Admin, name: string | undefined): Promise<readonly Document[]> {
+  return listOf(
+    admin,
+    '/admin/clients',
+    name === undefined ? {} : { client_name: name },
+    listedMax,
+  );
 }
 
 /** The registration that options describe. */
@@ -152,21 +150,6 @@ function print(client: Document, input: Input, terminal: Terminal): void {
       terminal.out(`${name.padEnd(width)}  ${shown(value)}`);
     }
   }
-}
-
-function text(client: Document, name: string): string {
-  const value = client.get(name);
-  if (value === undefined || value === null) return '';
-  if (Array.isArray(value)) return value.map(String).join(' ');
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
-}
-
-function documentOf(body: unknown): Document {
-  return new Map(Object.entries(Object(body)));
-}
-
-function plain(client: Document): unknown {
-  return Object.fromEntries(client);
 }
 
 function pathOf(clientId: string): string {

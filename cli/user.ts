@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AuditAction } from '#server/audit/actions.ts';
+import { recorded } from '#server/audit/operator.ts';
 import type { Config } from '#server/config/config.ts';
 import { readConfig } from '#server/config/environment.ts';
 import {
@@ -56,10 +58,9 @@ export async function userCreate(input: Input, terminal: Terminal): Promise<numb
   const address = await addressOf(config);
   const login = input.operand(0);
   const password = await readNewPassword(input);
-  const user = await withRosterAt(address, (roster) =>
+  const { id } = await changed(address, 'user.create', login, (roster) =>
     roster.create({ login, name: input.text('name') ?? '', password }),
   );
-  const { id } = expected(user);
   terminal.out(`User ${login} is made; subject ${id}.`);
   return 0;
 }
@@ -70,8 +71,8 @@ export async function userSetPassword(input: Input, terminal: Terminal): Promise
   const address = await addressOf(config);
   const login = input.operand(0);
   const password = await readNewPassword(input);
-  const user = expected(
-    await withRosterAt(address, (roster) => roster.setPassword(login, password)),
+  const user = await changed(address, 'user.set_password', login, (roster) =>
+    roster.setPassword(login, password),
   );
   terminal.out(`The password of ${user.login} is changed.`);
   // Whoever knew the old one may be signed in with it.
@@ -87,7 +88,10 @@ export async function userSetPassword(input: Input, terminal: Terminal): Promise
 export async function userDisable(input: Input, terminal: Terminal): Promise<number> {
   const config = readConfig();
   const login = input.operand(0);
-  const user = expected(await withRoster(config, (roster) => roster.setDisabled(login, true)));
+  const address = await addressOf(config);
+  const user = await changed(address, 'user.disable', login, (roster) =>
+    roster.setDisabled(login, true),
+  );
   terminal.out(`${user.login} can no longer sign in.`);
   const body = { subject: user.id, reason: 'user_disabled' };
   await twice(() => through(config, 'POST', '/admin/revocations', body));
@@ -98,8 +102,10 @@ export async function userDisable(input: Input, terminal: Terminal): Promise<num
 /** `gatehouse user enable` */
 export async function userEnable(input: Input, terminal: Terminal): Promise<number> {
   const login = input.operand(0);
-  const roster = (open: Roster) => open.setDisabled(login, false);
-  const user = expected(await withRoster(readConfig(), roster));
+  const address = await addressOf(readConfig());
+  const user = await changed(address, 'user.enable', login, (roster) =>
+    roster.setDisabled(login, false),
+  );
   terminal.out(`${user.login} can sign in again. What was revoked stays revoked.`);
   return 0;
 }
@@ -120,6 +126,24 @@ async function through(config: Config, method: string, path: string, body: unkno
     const left = 'Their sessions and tokens still live: repeat this command when it runs.';
     throw new Failure(`${error.message} ${left}`, { cause: error });
   }
+}
+
+/** Changes a user, with its entries in the audit log. Throws {@link Failure} where it is refused. */
+async function changed(
+  address: DatabaseAddress,
+  action: AuditAction,
+  login: string,
+  change: (roster: Roster) => Promise<ListedUser | RosterProblem>,
+): Promise<ListedUser> {
+  const user = await withRosterAt(address, (roster) =>
+    recorded(
+      address.url,
+      { action, targetKind: 'subject', detail: { login } },
+      () => change(roster),
+      (result) => ('problem' in result ? undefined : result.id),
+    ),
+  );
+  return expected(user);
 }
 
 function expected(result: ListedUser | RosterProblem): ListedUser {
@@ -150,7 +174,7 @@ export async function withRosterAt<Result>(
     if (!(error instanceof Error)) throw error;
     if (error.name === 'DatabaseUnavailable') throw databaseFailure(error, url, setting);
     if ('code' in error && error.code === '42P01') {
-      throw new Failure('The database has no users yet: run `gatehouse schema up` first.');
+      throw new Failure('The database has not all tables yet: run `gatehouse schema up` first.');
     }
     throw error;
   } finally {

@@ -1,6 +1,8 @@
 import type { Hono } from 'hono';
 import type { Engine } from '#server/engine.ts';
 import { answerFailpoints } from '#server/failpoints.ts';
+import { auditRoutes } from '#server/http/admin/audit.ts';
+import { auditing } from '#server/http/admin/audited.ts';
 import { type AdminGate, adminPath } from '#server/http/admin/authentication.ts';
 import { clientRoutes } from '#server/http/admin/clients.ts';
 import { credentialRoutes } from '#server/http/admin/credentials.ts';
@@ -21,6 +23,17 @@ import { descriptionRoutes } from '#server/openapi/routes.ts';
 import { readinessOf } from '#server/readiness.ts';
 import { version } from '#server/version.ts';
 
+/** Where administrators change something; `/*` is also the path before it (server/http/admin/audited.ts says which doors do). */
+const changeable = [
+  '/admin/oauth2/auth/sessions/*',
+  '/admin/oauth2/tokens',
+  '/admin/clients/*',
+  '/admin/keys/*',
+  '/admin/revocations',
+  '/admin/grants/*',
+  '/admin/credentials/*',
+];
+
 /** The admin listener: Hydra's doors and our own, each behind the roles that open it. */
 export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   const { config, log, metrics } = engine;
@@ -29,6 +42,8 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
 
   for (const { path, roles } of adminDoors) app.use(path, gate.guard(...roles));
+  // Not on the handshake's doors, which every login passes: nothing there is an administrator's.
+  for (const path of changeable) app.use(path, auditing(engine.audit));
 
   app.route('/', loginHandshakeRoutes(engine));
   app.route('/', consentHandshakeRoutes(engine));
@@ -40,6 +55,7 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   app.route('/', revocationAdminRoutes(engine));
   app.route('/', grantAdminRoutes(engine));
   app.route('/', credentialRoutes(engine));
+  app.route('/', auditRoutes(engine));
   app.route('/', metricsRoutes(metrics));
   app.route('/', descriptionRoutes());
   return app;

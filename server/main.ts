@@ -1,8 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import type { Hono } from 'hono';
 import { type Refusal, refusals } from '#core/refusal.ts';
+import { auditActions } from '#server/audit/actions.ts';
+import { createAudit } from '#server/audit/audit.ts';
+import { system } from '#server/audit/entry.ts';
 import { createClientCache } from '#server/clients.ts';
-import { baseUrl, type Config } from '#server/config/config.ts';
+import { baseUrl, type Config, insecureWarnings } from '#server/config/config.ts';
 import type { Engine } from '#server/engine.ts';
 import { armFailpoints, withFailpoints } from '#server/failpoints.ts';
 import { openFeed } from '#server/feed.ts';
@@ -63,6 +68,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
     errorPage: (c, refusal) => showError(config, c, refusal),
   };
   watch(engine);
+  tellInsecure(engine);
   const admin = adminApp(engine, createAdminGate(engine));
   const listeners = await listenBoth(config, publicApp(engine, admin), admin);
   const sweeper = startSweeper({
@@ -71,6 +77,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
     log,
     metrics,
     failpoints,
+    auditDays: config.auditDays,
   });
   return {
     publicPort: listeners.public.port,
@@ -83,6 +90,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
       await sweeper.stop();
       engine.lever.close();
       engine.keys.close();
+      await engine.audit.close();
       await engine.feed.close();
       await database.close();
       log.flush();
@@ -97,8 +105,9 @@ async function openNode(
   log: Log,
   metrics: Metrics,
 ): Promise<Node> {
+  const audit = createAudit(database, log, metrics);
   const clients = createClientCache({ database, metrics });
-  const keys = await openKeys({ database, config, log, metrics });
+  const keys = await openKeys({ database, config, audit, log, metrics });
   const feed = await openFeed({
     url: config.databaseUrl ?? '',
     database,
@@ -109,7 +118,21 @@ async function openNode(
     onKeysChanged: () => keys.reload(),
     onGap: () => clients.clear(),
   });
-  return { config, database, feed, keys, clients, log, metrics };
+  return { config, database, feed, keys, clients, audit, log, metrics };
+}
+
+/** What is unsafe about the settings belongs to the history of a deployment, not only to a terminal. */
+function tellInsecure({ config, audit }: Engine): void {
+  const warnings = insecureWarnings(config);
+  if (warnings.length === 0) return;
+  audit.count({
+    action: 'setting.insecure',
+    actor: system,
+    target: { kind: auditActions['setting.insecure'].target, id: hostname() },
+    reason: warnings.join(' '),
+    requestId: randomUUID(),
+    address: '',
+  });
 }
 
 function watch(engine: Engine): void {

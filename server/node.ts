@@ -1,4 +1,5 @@
 import type { Client } from '#core/client.ts';
+import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
 import type { MasterKeys } from '#server/keys/master.ts';
 import type { Log } from '#server/operation/log.ts';
@@ -47,6 +48,7 @@ export interface Node {
   readonly feed: Feed;
   readonly keys: Keys;
   readonly clients: ClientCache;
+  readonly audit: Audit;
   readonly log: Log;
   readonly metrics: Metrics;
 }

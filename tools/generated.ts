@@ -9,6 +9,7 @@ const generators: readonly string[] = [
   'tools/refusals.ts',
   'tools/failpoints.ts',
   'tools/lint-rules.ts',
+  'tools/audit-actions.ts',
 ];
 
 for (const generator of generators) {

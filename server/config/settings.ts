@@ -152,6 +152,10 @@ export const settings = z.strictObject({
     about: 'Certificates (PEM) that outbound requests trust beside the public ones.',
   }),
 
+  auditDays: setting(whole(30, 3650), 400, {
+    about: 'Entries of the audit log are kept so long, in whole months.',
+  }),
+
   workers: setting(whole(1, 256), 1, { about: 'Processes that answer requests.' }),
   factsMax: setting(whole(1000, 100_000_000), 1_000_000, {
     about: 'Revocations held in memory; above it, checks go to PostgreSQL in batches.',

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'hono';
 import { type Refusal, refusals } from '#core/refusal.ts';
+import type { Actor, AuditDetail, Target } from '#server/audit/entry.ts';
 
 /** What the adapter puts into every request's context. */
 export interface RequestVariables {
@@ -10,6 +11,10 @@ export interface RequestVariables {
   address: string;
   /** The route's pattern, for metrics; never a path with secrets. */
   route: string;
+  /** Whose admin credential it carries; set by the guard of an admin door. */
+  actor?: Actor;
+  /** What a handler knows of its change, for the audit log. */
+  audited?: { readonly target?: Target; readonly reason?: string; readonly detail?: AuditDetail };
 }
 export type Env = { Variables: RequestVariables };
 export type Ctx = Context<Env>;

@@ -1,4 +1,6 @@
+import { clientIdCharsMax } from '#core/client-field.ts';
 import { isRefusal, refusals } from '#core/refusal.ts';
+import { anonymous } from '#server/audit/entry.ts';
 import type { Engine } from '#server/engine.ts';
 import type { LimitedEndpoint } from '#server/operation/rate-limits.ts';
 import type { Keyring } from '#tokens/keyring.ts';
@@ -12,6 +14,7 @@ import {
 } from './client-authentication.ts';
 import { permitOrigin } from './cors.ts';
 import { limitedAnswer } from './limits.ts';
+import { trailOf } from './trail.ts';
 
 /**
  * The client that calls the token, revocation or introspection endpoint, or the answer it gets
@@ -29,17 +32,35 @@ export async function authenticateCaller(
   const claimed =
     rateLimits === undefined ? '' : (form.get('client_id') ?? basicClientId(authorization) ?? '');
   const address = c.get('address');
-  const slowed =
-    rateLimits?.take(endpoint, address, claimed) ?? rateLimits?.mayAuthenticate(address, claimed);
-  if (slowed !== undefined) return limitedAnswer(engine, endpoint, slowed);
+  const early = rateLimits?.take(endpoint, address, claimed);
+  if (early !== undefined) return limitedAnswer(engine, endpoint, early);
+  const slowed = rateLimits?.mayAuthenticate(address, claimed);
+  if (slowed !== undefined) {
+    tell(engine, c, 'client.guess_slowed', claimed, 'rate_limited');
+    return limitedAnswer(engine, endpoint, slowed);
+  }
   const caller = await authenticateClient(engine, ring, authorization, form);
   if (isRefusal(caller)) {
     if (refusals[caller.refused].status === 401) {
       rateLimits?.authenticationFailed(address, claimed);
+      const named = form.get('client_id') ?? basicClientId(authorization) ?? '';
+      tell(engine, c, 'client.guess', named, caller.refused);
     }
     engine.metrics.refused(endpoint, caller.refused);
     return clientRefusalAnswer(caller);
   }
   permitOrigin(c, engine.config, caller.client);
   return caller;
+}
+
+/** Anybody can claim any client's id, so the entry names it as the target, not as who asks. */
+function tell(
+  engine: Engine,
+  c: Ctx,
+  action: 'client.guess' | 'client.guess_slowed',
+  claimed: string,
+  reason: string,
+): void {
+  const target = { kind: 'client', id: claimed.slice(0, clientIdCharsMax) };
+  engine.audit.count({ ...trailOf(c, action, anonymous), target, reason });
 }

@@ -15,6 +15,7 @@ import { readCookies } from './cookies.ts';
 import { type IdTokenHint, verifyIdTokenHint } from './id-token-hint.ts';
 import { openFromUrl, sealForUrl, urlSealedCharsMax } from './sealed.ts';
 import { forgetSession, sessionIdOf } from './session-cookie.ts';
+import { trailOf } from './trail.ts';
 
 type LogoutPurpose = 'logout_challenge' | 'logout_verifier';
 
@@ -35,18 +36,18 @@ async function logout(engine: Engine, c: Ctx, form: Parameters | Refusal): Promi
   const verifier = form.get('logout_verifier');
   const answer =
     verifier === undefined
-      ? await begin(engine, ring, form, cookieSession, requestQuery(c))
-      : await finish(engine, ring, verifier, cookieSession);
+      ? await begin(engine, c, ring, form, cookieSession)
+      : await finish(engine, c, ring, verifier, cookieSession);
   return isRefusal(answer) ? engine.errorPage(c, answer) : answer;
 }
 
 /** Who is to be signed out, and where to go afterwards; then the logout app asks the person. */
 async function begin(
   engine: Engine,
+  c: Ctx,
   ring: Keyring,
   form: Parameters,
   cookieSession: string | undefined,
-  query: string,
 ): Promise<Response | Refusal> {
   const hint = verifyIdTokenHint(engine, ring, form.get('id_token_hint'));
   if (isRefusal(hint)) return hint;
@@ -69,7 +70,7 @@ async function begin(
     id: newId(),
     requestedAt: nowSeconds,
     expiresAt: nowSeconds + engine.config.flowSeconds,
-    query,
+    query: requestQuery(c),
     subject: outcome.session.subject,
     sessionId: outcome.session.id,
     clientId: client?.clientId ?? '',
@@ -80,7 +81,7 @@ async function begin(
   // is nobody to ask, and a client may be registered to skip the question.
   const sure = hint?.sessionId === outcome.session.id;
   if (sure && (cookieSession === undefined || client?.skipLogoutConsent)) {
-    return signOut(engine, flow, true);
+    return signOut(engine, c, flow, true);
   }
   const challenge = await sealLogout(engine, ring, 'logout_challenge', flow);
   const { logoutUrl } = engine.config;
@@ -91,6 +92,7 @@ async function begin(
 /** Back from the logout app. */
 async function finish(
   engine: Engine,
+  c: Ctx,
   ring: Keyring,
   verifier: string,
   cookieSession: string | undefined,
@@ -101,15 +103,21 @@ async function finish(
   if (await isTombstone(engine.database, flow.id)) {
     return refuse('flow_invalid', 'This logout request was rejected.');
   }
-  return signOut(engine, flow, cookieSession === flow.sessionId);
+  return signOut(engine, c, flow, cookieSession === flow.sessionId);
 }
 
-async function signOut(engine: Engine, flow: LogoutFlow, forget: boolean): Promise<Response> {
+async function signOut(
+  engine: Engine,
+  c: Ctx,
+  flow: LogoutFlow,
+  forget: boolean,
+): Promise<Response> {
   await engine.writes.revoke({
     kind: 'sign_out',
     target: flow.sessionId,
     reason: 'signed_out',
     expiresAt: null,
+    trail: trailOf(c, 'session.sign_out', { kind: 'subject', id: flow.subject }),
   });
   await engine.feed.acknowledged();
   const cookies = forget ? [forgetSession(engine)] : [];

@@ -7,11 +7,13 @@ import { newId } from '#server/identifiers.ts';
 import { type Code, codePrefix, decodeCode } from '#tokens/code.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { makeRefreshToken } from '#tokens/refresh-token.ts';
+import type { Ctx } from './answer.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
 import { openFromUrl } from './sealed.ts';
 import type { TokenRequest } from './token-request.ts';
+import { trailOf } from './trail.ts';
 
 /**
  * Redeems a code (RFC 6749 §4.1.3) in one statement. Client and PKCE verifier are right before
@@ -20,7 +22,7 @@ import type { TokenRequest } from './token-request.ts';
  */
 export async function redeemCode(
   engine: Engine,
-  { ring, form, client }: TokenRequest,
+  { c, ring, form, client }: TokenRequest,
 ): Promise<Readonly<Record<string, unknown>> | Refusal> {
   const presented = form.get('code');
   if (presented === undefined) return refuse('missing_parameter', 'code is missing.');
@@ -36,7 +38,7 @@ export async function redeemCode(
   if (isRefusal(audience)) return audience;
 
   const { chainId, refreshToken, outcome } = await writeChain(engine, ring, code, client);
-  if (outcome === 'replayed') return revokeReplayed(engine, chainId);
+  if (outcome === 'replayed') return revokeReplayed(engine, c, chainId, client.clientId);
   if (outcome === 'dead') return refuse('grant_dead');
   return issueTokens(engine, ring, {
     client,
@@ -120,7 +122,12 @@ async function writeChain(
 }
 
 /** Answers only when no node can accept what the first redemption issued. */
-async function revokeReplayed(engine: Engine, chainId: string): Promise<Refusal> {
+async function revokeReplayed(
+  engine: Engine,
+  c: Ctx,
+  chainId: string,
+  clientId: string,
+): Promise<Refusal> {
   engine.metrics.event('code_replay');
   engine.log.warn('code_replayed', { chain: chainId });
   await engine.writes.revoke({
@@ -128,6 +135,7 @@ async function revokeReplayed(engine: Engine, chainId: string): Promise<Refusal>
     target: chainId,
     reason: 'code_replayed',
     expiresAt: null,
+    trail: trailOf(c, 'code.replay', { kind: 'client', id: clientId }),
   });
   await engine.feed.acknowledged();
   return refuse('code_replayed');

@@ -8,11 +8,18 @@ import { newId } from '#server/identifiers.ts';
 import { DatabaseUnavailable } from '#server/store/database.ts';
 import type { ChainState, RefreshOutcome } from '#server/store/refresh.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { makeRefreshToken, type RefreshToken, readRefreshToken } from '#tokens/refresh-token.ts';
+import {
+  makeRefreshToken,
+  type RefreshToken,
+  readRefreshToken,
+  refreshTokenPrefix,
+} from '#tokens/refresh-token.ts';
+import type { Ctx } from './answer.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
 import type { TokenRequest } from './token-request.ts';
+import { trailOf } from './trail.ts';
 
 /**
  * Refreshes (RFC 6749 §6) in one statement. A retry inside the grace gets the same successor; reuse
@@ -20,12 +27,15 @@ import type { TokenRequest } from './token-request.ts';
  */
 export async function refreshTokens(
   engine: Engine,
-  { ring, form, client }: TokenRequest,
+  { c, ring, form, client }: TokenRequest,
 ): Promise<Readonly<Record<string, unknown>> | Refusal> {
   const presented = form.get('refresh_token');
   if (presented === undefined) return refuse('missing_parameter', 'refresh_token is missing.');
   const token = readRefreshToken(ring, presented);
-  if (token === undefined) return refuse('refresh_invalid');
+  if (token === undefined) {
+    if (presented.startsWith(refreshTokenPrefix)) tellForged(engine, c, client.clientId);
+    return refuse('refresh_invalid');
+  }
   const scope = parseScope(form.get('scope'));
   if (isRefusal(scope)) return scope;
   const resource = form.all('resource');
@@ -45,8 +55,8 @@ export async function refreshTokens(
     idleSeconds: lifetimes.refreshTokenSeconds,
     keepSeconds: lifetimes.accessTokenSeconds,
   });
-  if (outcome.kind !== 'refreshed') return refusal(engine, outcome, token);
-  if (outcome.ahead) tellAhead(engine, token);
+  if (outcome.kind !== 'refreshed') return refusal(engine, c, outcome, token, client.clientId);
+  if (outcome.ahead) tellAhead(engine, c, token, client.clientId);
 
   const { chain } = outcome;
   const left = leftToChain(chain, chain);
@@ -78,12 +88,14 @@ function successor(ring: Keyring, token: RefreshToken, chain: ChainState): strin
 
 async function refusal(
   engine: Engine,
+  c: Ctx,
   outcome: Exclude<RefreshOutcome, { kind: 'refreshed' | 'unsettled' }>,
   token: RefreshToken,
+  clientId: string,
 ): Promise<Refusal> {
   switch (outcome.kind) {
     case 'reused':
-      return revokeReused(engine, token);
+      return revokeReused(engine, c, token, clientId);
     case 'scope_widened':
       return refuse('scope_widened');
     case 'resource_widened':
@@ -96,7 +108,12 @@ async function refusal(
 }
 
 /** Answers only when no node can accept what the family was issued. */
-async function revokeReused(engine: Engine, token: RefreshToken): Promise<Refusal> {
+async function revokeReused(
+  engine: Engine,
+  c: Ctx,
+  token: RefreshToken,
+  clientId: string,
+): Promise<Refusal> {
   engine.metrics.event('refresh_reuse');
   engine.log.warn('refresh_reused', { chain: token.chainId, generation: token.generation });
   await engine.writes.revoke({
@@ -104,13 +121,22 @@ async function revokeReused(engine: Engine, token: RefreshToken): Promise<Refusa
     target: token.chainId,
     reason: 'refresh_reused',
     expiresAt: null,
+    trail: trailOf(c, 'refresh.reuse', { kind: 'client', id: clientId }),
   });
   await engine.feed.acknowledged();
   return refuse('refresh_reused');
 }
 
 /** A right MAC with a generation ahead of the row: the database has lost writes. Not reuse. */
-function tellAhead(engine: Engine, token: RefreshToken): void {
+function tellAhead(engine: Engine, c: Ctx, token: RefreshToken, clientId: string): void {
   engine.metrics.event('generation_ahead');
   engine.log.error('generation_ahead', { chain: token.chainId, generation: token.generation });
+  const target = { kind: 'chain', id: token.chainId };
+  engine.audit.count({ ...trailOf(c, 'refresh.ahead', { kind: 'client', id: clientId }), target });
+}
+
+/** The client proved who it is, so this is worth an entry; one of strangers would be noise. */
+function tellForged(engine: Engine, c: Ctx, clientId: string): void {
+  const actor = { kind: 'client', id: clientId } as const;
+  engine.audit.count({ ...trailOf(c, 'token.forged', actor), target: actor });
 }

@@ -11,6 +11,7 @@ import { formBytesMax, readForm } from './body.ts';
 import { authenticateCaller } from './caller.ts';
 import { permitOrigin } from './cors.ts';
 import { readJwtAccessToken } from './token-check.ts';
+import { trailOf } from './trail.ts';
 
 /** The revocation endpoint (RFC 7009): 200 for its own tokens and for unknown ones, after it holds. */
 export function revocationRoutes(engine: Engine): Hono<Env> {
@@ -31,7 +32,8 @@ async function revoke(engine: Engine, c: Ctx): Promise<Response> {
   const found = await findToken(engine, ring, token);
   // §2.1: a token of another client is refused without a word on whether it lives; nothing dies.
   if (found === undefined || found.clientId !== caller.client.clientId) return json(200, {});
-  await engine.writes.revoke(found.revocation);
+  const trail = trailOf(c, 'token.revoke', { kind: 'client', id: found.clientId });
+  await engine.writes.revoke({ ...found.revocation, trail });
   await engine.feed.acknowledged();
   return json(200, {});
 }

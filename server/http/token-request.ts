@@ -1,9 +1,11 @@
 import type { Client } from '#core/client.ts';
 import type { Keyring } from '#tokens/keyring.ts';
+import type { Ctx } from './answer.ts';
 import type { Form } from './body.ts';
 
 /** A token request whose client is who it says it is. */
 export interface TokenRequest {
+  readonly c: Ctx;
   readonly ring: Keyring;
   readonly form: Form;
   readonly client: Client;

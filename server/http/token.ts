@@ -45,7 +45,7 @@ async function token(engine: Engine, c: Ctx): Promise<Response> {
   if (grant === undefined) return refused(engine, refuse('unsupported_grant_type'));
   if (!client.grantTypes.has(grantType))
     return refused(engine, refuse('grant_type_not_registered'));
-  const answer = await grant(engine, { ring, form, client, born });
+  const answer = await grant(engine, { c, ring, form, client, born });
   return isRefusal(answer) ? refused(engine, answer) : json(200, answer);
 }
 

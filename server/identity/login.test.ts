@@ -173,6 +173,14 @@ describe('security 33, 35: odd and repeated input', () => {
     const slowed = await guess('198.51.100.1', password);
     expect(slowed.status).toBe(429);
     expect(Number(slowed.headers.get('retry-after'))).toBeGreaterThan(0);
+    // Written beside the answer, not before it.
+    const slowedEntries = {
+      name: 'slowed',
+      text: "select a.address from audit a where a.action = 'password.guess_slowed'",
+    };
+    await expect
+      .poll(() => pages.database.query(slowedEntries, []))
+      .toEqual([{ address: '198.51.100.1' }]);
     expect((await guess('203.0.113.9', password)).status).toBe(303);
   });
 

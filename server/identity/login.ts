@@ -1,5 +1,6 @@
 import { html } from 'hono/html';
 import { isRefusal } from '#core/refusal.ts';
+import { auditActions } from '#server/audit/actions.ts';
 import type { Ctx } from '#server/http/answer.ts';
 import type { Form } from '#server/http/body.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
@@ -165,7 +166,14 @@ function countGuess(
     throttles.network.waitSeconds(network, nowMs),
   );
   if (seconds > 0) {
-    pages.log.warn('password_guessing_slowed', { requestId: c.get('requestId'), seconds });
+    const requestId = c.get('requestId');
+    pages.log.warn('password_guessing_slowed', { requestId, seconds });
+    pages.audit.count({
+      action: 'password.guess_slowed',
+      target: { kind: auditActions['password.guess_slowed'].target, id: '' },
+      requestId,
+      address: network,
+    });
     return { status: 429, message: waitMessage(seconds), retryAfterSeconds: seconds };
   }
   const takeBackLogin = throttles.login.failed(both, nowMs);

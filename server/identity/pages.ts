@@ -1,4 +1,5 @@
 import { type Refusal, refusals } from '#core/refusal.ts';
+import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
 import type { Ctx } from '#server/http/answer.ts';
 import { type Form, formBytesMax, readForm } from '#server/http/body.ts';
@@ -16,6 +17,7 @@ import type { User } from './user.ts';
 export interface Pages {
   readonly config: Config;
   readonly database: Database;
+  readonly audit: Pick<Audit, 'count'>;
   readonly log: Log;
   readonly door: Door;
   readonly forms: Forms;

@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
 import type { Env } from '#server/http/answer.ts';
 import type { Log } from '#server/operation/log.ts';
@@ -21,6 +22,7 @@ export interface IdentityOptions {
   readonly database: Database;
   /** The ring in force. */
   readonly seal: () => Keyring;
+  readonly audit: Pick<Audit, 'count'>;
   readonly log: Log;
   /** False: password guesses are not slowed down. */
   readonly rateLimits: boolean;
@@ -32,10 +34,11 @@ export interface IdentityOptions {
  * pages of its own leaves these out and loses nothing.
  */
 export function identityRoutes(options: IdentityOptions): Hono<Env> {
-  const { config, database, log } = options;
+  const { config, database, audit, log } = options;
   const pages: Pages = {
     config,
     database,
+    audit,
     log,
     door: openDoor(options.handshake),
     forms: openForms(config.issuer, options.seal),

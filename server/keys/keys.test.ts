@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createAudit } from '#server/audit/audit.ts';
 import { openKeys } from '#server/keys/keys.ts';
 import { idTokenSet, reloadSeconds, secretLeadSeconds, slotsOf } from '#server/keys/slots.ts';
 import type { Keys } from '#server/node.ts';
@@ -34,11 +35,14 @@ const opened: Keys[] = [];
 const lines: string[] = [];
 
 async function open(change: { masterKeys?: string; dataDir?: string } = {}): Promise<Keys> {
+  const log = createLog({ level: 'debug', write: (line) => void lines.push(line) });
+  const metrics = createMetrics();
   const keys = await openKeys({
     database,
     config: { ...settings, dataDir, ...change },
-    log: createLog({ level: 'debug', write: (line) => void lines.push(line) }),
-    metrics: createMetrics(),
+    audit: createAudit(database, log, metrics),
+    log,
+    metrics,
   });
   opened.push(keys);
   return keys;

@@ -1,4 +1,6 @@
 import { performance } from 'node:perf_hooks';
+import type { Audit } from '#server/audit/audit.ts';
+import { system } from '#server/audit/entry.ts';
 import type { Config } from '#server/config/config.ts';
 import { materialOf, type Parsed, unwrapKeys } from '#server/keys/load.ts';
 import {
@@ -44,6 +46,7 @@ export interface KeysOptions {
     | 'idTokenSeconds'
     | 'refreshTokenSeconds'
   >;
+  readonly audit: Pick<Audit, 'write'>;
   readonly log: Log;
   readonly metrics: Metrics;
 }
@@ -63,7 +66,7 @@ interface KeysState {
  * KeysError where the master key is missing or another one. Several processes may start at once.
  */
 export async function openKeys(options: KeysOptions): Promise<Keys> {
-  const { database, config, log, metrics } = options;
+  const { database, config, audit, log, metrics } = options;
   const slots = slotsOf(config);
   const path = masterKeyPath(config);
   const master = await openMaster(database, path, config.masterKeys !== undefined);
@@ -116,6 +119,9 @@ export async function openKeys(options: KeysOptions): Promise<Keys> {
     for (const key of made.filter((candidate) => stored.has(candidate.id))) {
       metrics.event('key_rotated');
       log.info('key_made', { set: key.setName, alg: key.alg, kid: key.kid });
+      const target = { kind: 'key', id: `${key.setName} ${key.kid}` };
+      const detail = { alg: key.alg, active_in_seconds: key.activeInSeconds };
+      await audit.write({ action: 'key.rotate', outcome: 'done', actor: system, target, detail });
     }
     await reload();
   }

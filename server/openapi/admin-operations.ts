@@ -2,6 +2,7 @@ import { clientTextCharsMax } from '#core/client-field.ts';
 import type { RefusalReason } from '#core/refusal.ts';
 import { linkHeader, paging } from './handshake-operations.ts';
 import { answers, named, nothing, type Operation, text } from './operation.ts';
+import { operatorOperations } from './operator-operations.ts';
 
 const client = { listener: 'admin', tag: 'oAuth2', caller: 'administrator' } as const;
 const clientAnswer = answers(200, 'The client.', named('oAuth2Client'));
@@ -392,5 +393,6 @@ export const adminOperations: readonly Operation[] = [
   ...clientOperations,
   ...keyOperations,
   ...ownOperations,
+  ...operatorOperations,
   ...watchOperations,
 ];

@@ -8,6 +8,7 @@ import { adminRoles } from '#server/store/credential.ts';
 import { clientSchemas } from './client-schemas.ts';
 import { handshakeSchemas } from './handshake-schemas.ts';
 import { named, type Schema, text } from './operation.ts';
+import { operatorSchemas } from './operator-operations.ts';
 
 const errors = [...new Set(Object.values(refusals).map(({ error }) => error))].sort();
 
@@ -231,6 +232,7 @@ export const schemas: Readonly<Record<string, Schema>> = {
   ...protocolSchemas,
   ...clientSchemas,
   ...handshakeSchemas,
+  ...operatorSchemas,
   ...keySchemas,
   ...ownSchemas,
 };

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Failpoints, withFailpoints } from '#server/failpoints.ts';
+import { keepAudit } from '#server/store/audit.ts';
 import {
   openSweepConnection,
   type Slice,
@@ -17,6 +18,8 @@ export interface SweeperOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly failpoints?: Failpoints | undefined;
+  /** How long entries of the audit log are kept; 400 days when absent. */
+  readonly auditDays?: number;
   /** Time from the end of one sweep to the beginning of the next; 300 s when absent. */
   readonly intervalSeconds?: number;
 }
@@ -63,6 +66,9 @@ export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): 
   const connection = withFailpoints(opened, options.failpoints);
   const swept: Partial<Record<SweptTable, number>> = {};
   try {
+    await keepAudit(connection, options.auditDays ?? 400).catch((error: unknown) => {
+      options.log.warn('audit_not_kept', {}, error);
+    });
     for (const sweep of sweeps) {
       if (sweep.after !== undefined && swept[sweep.after] === undefined) continue;
       try {

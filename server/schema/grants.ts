@@ -31,7 +31,26 @@ export async function grantRoles(
       `grant usage, select on all sequences in schema ${schema} to ${name}`,
       // Which migrations were applied is for the server to read, and for the owner to write.
       `revoke insert, update, delete on schema_migration from ${name}`,
+      // The audit log grows, and is never rewritten: not by a server that somebody took over either.
+      ...(await auditStatements(client, schema, name)),
     );
   }
   for (const statement of statements) await client.query(statement);
+}
+
+/** Entries are added and read through the one table, and months come and go by its function only. */
+async function auditStatements(client: pg.Client, schema: string, name: string) {
+  const { rows } = await client.query<{ part: string }>(
+    `select c.relname as part
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = to_regclass('audit')`,
+  );
+  if (rows.length === 0) return [];
+  return [
+    `revoke update, delete on audit from ${name}`,
+    ...rows.map(({ part }) => {
+      return `revoke all on ${schema}.${client.escapeIdentifier(part)} from ${name}`;
+    }),
+    `grant execute on function audit_keep(integer) to ${name}`,
+  ];
 }

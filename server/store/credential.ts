@@ -1,7 +1,7 @@
 import type { Database, Statement } from '#server/store/database.ts';
 
 /** What an admin credential opens (docs/admin-credentials.md). */
-export const adminRoles = ['handshake', 'clients', 'keys', 'metrics', 'all'] as const;
+export const adminRoles = ['handshake', 'clients', 'keys', 'metrics', 'audit', 'all'] as const;
 export type AdminRole = (typeof adminRoles)[number];
 
 /** An admin credential as it may be shown: without its secret, of which only a hash is kept. */

@@ -256,7 +256,10 @@ test('a transaction that numbered a fact but has not committed holds back all la
   const [{ text } = { text: '' }] = recorded;
   const [first, second] = [`person-${randomUUID()}`, `person-${randomUUID()}`];
   await slow.query('begin');
-  await slow.query(text, [['subject'], [first], ['test'], [null]]);
+  await slow.query(text, [
+    ...[['subject'], [first], ['test'], [null]],
+    ...Array.from({ length: 6 }, () => [null]),
+  ]);
   const waiting = revoke('subject', second);
   const outcome = await Promise.race([
     waiting.then(() => 'committed'),

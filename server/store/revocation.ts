@@ -1,3 +1,5 @@
+import type { RevocationTrail } from '#server/audit/entry.ts';
+import { newId } from '#server/identifiers.ts';
 import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 import type { RevocationKind } from '#server/store/feed.ts';
@@ -10,6 +12,11 @@ export interface NewRevocation {
   readonly reason: string;
   /** For a token: seconds since the epoch when it ends by itself; null: not known. */
   readonly expiresAt: number | null;
+  /**
+   * Who caused it: an entry of the audit log comes with the revocation, if it kills anything.
+   * Absent: none, or the caller writes it (server/http/admin/audited.ts).
+   */
+  readonly trail?: RevocationTrail;
 }
 
 /**
@@ -24,9 +31,11 @@ with locked as materialized (
   select pg_advisory_xact_lock(4744001) is not null as held
 ), ${lifetime}, input as materialized (
   select i.kind, i.target, i.reason, i.expires_at,
-    case when i.kind in ('chain', 'grant', 'session', 'sign_out') then i.target::uuid end as id
-  from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-    as i (kind, target, reason, expires_at)
+    case when i.kind in ('chain', 'grant', 'session', 'sign_out') then i.target::uuid end as id,
+    i.entry_id, i.action, i.actor_kind, i.actor, i.request_id, i.address
+  from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::text[],
+    $7::text[], $8::text[], $9::uuid[], $10::text[])
+    as i (kind, target, reason, expires_at, entry_id, action, actor_kind, actor, request_id, address)
 ), due as materialized (
   select i.kind, i.target, i.reason, i.expires_at, i.id
   from input i
@@ -62,6 +71,13 @@ with locked as materialized (
   insert into cutoff as k (kind, target, seq)
   select n.kind, n.target, n.seq from numbered n where n.kind in ('subject', 'client')
   on conflict (kind, target) do update set seq = excluded.seq, created_at = now()
+), trail as (
+  insert into audit (
+    id, action, outcome, actor_kind, actor, target_kind, target, reason, request_id, address)
+  select i.entry_id, i.action, 'done', i.actor_kind, i.actor, n.kind, n.target, n.reason,
+    i.request_id, i.address
+  from numbered n, input i
+  where i.entry_id is not null and i.kind = n.kind and i.target = n.target
 )
 insert into fact (seq, kind, target, reason, expires_at)
 select n.seq, n.kind, n.target, n.reason,
@@ -84,6 +100,12 @@ export async function revokeAll(
     revocations.map((r) => r.target),
     revocations.map((r) => r.reason),
     revocations.map((r) => r.expiresAt),
+    revocations.map((r) => (r.trail === undefined ? null : newId())),
+    revocations.map((r) => r.trail?.action ?? null),
+    revocations.map((r) => r.trail?.actor.kind ?? null),
+    revocations.map((r) => r.trail?.actor.id ?? null),
+    revocations.map((r) => r.trail?.requestId ?? null),
+    revocations.map((r) => r.trail?.address ?? null),
   ]);
   return revocations.map(() => true);
 }

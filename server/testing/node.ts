@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createAudit } from '#server/audit/audit.ts';
 import { createClientCache } from '#server/clients.ts';
 import { loadConfig } from '#server/config/config.ts';
 import { openFeed } from '#server/feed.ts';
@@ -48,8 +49,9 @@ export async function openTestNode(options: TestNodeOptions = {}): Promise<TestN
     connectMsMax: 5000,
     statementMsMax: 10_000,
   });
+  const audit = createAudit(pool, log, metrics);
   const clients = createClientCache({ database: pool, metrics });
-  const keys = await openKeys({ database: pool, config, log, metrics });
+  const keys = await openKeys({ database: pool, config, audit, log, metrics });
   const feed = await openFeed({
     url: database.urls.server,
     database: pool,
@@ -61,11 +63,12 @@ export async function openTestNode(options: TestNodeOptions = {}): Promise<TestN
     onGap: () => clients.clear(),
   });
   return {
-    node: { config, database: pool, feed, keys, clients, log, metrics },
+    node: { config, database: pool, feed, keys, clients, audit, log, metrics },
     database,
     logged: () => lines.join(''),
     async close() {
       keys.close();
+      await audit.close();
       await feed.close();
       await pool.close();
       if (options.beside !== undefined) return;

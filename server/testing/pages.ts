@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
+import { createAudit } from '#server/audit/audit.ts';
 import { loadConfig } from '#server/config/config.ts';
 import type { Env } from '#server/http/answer.ts';
 import { identityRoutes } from '#server/identity/routes.ts';
 import { createLog } from '#server/operation/log.ts';
+import { createMetrics } from '#server/operation/metrics.ts';
 import { type Database, openDatabase, type Statement } from '#server/store/database.ts';
 import { randomKeyMaterial } from '#tokens/material.ts';
 import { createKeyring } from '#tokens/ring.ts';
@@ -64,6 +66,8 @@ export async function openTestPages(options: TestPagesOptions): Promise<TestPage
       return pool.query(statement, values);
     },
   };
+  const log = createLog({ level: 'silent' });
+  const audit = createAudit(pool, log, createMetrics());
   const now = Date.now();
   const ring = createKeyring(randomKeyMaterial(config.issuer, now), now, createSealer());
   const app = new Hono<Env>();
@@ -76,10 +80,11 @@ export async function openTestPages(options: TestPagesOptions): Promise<TestPage
   app.route(
     '/',
     identityRoutes({
+      audit,
       config,
       database,
       seal: () => ring,
-      log: createLog({ level: 'silent' }),
+      log,
       rateLimits: config.rateLimits,
       handshake: async (method, path, body) => {
         const call = { method, path, body };
@@ -89,6 +94,7 @@ export async function openTestPages(options: TestPagesOptions): Promise<TestPage
     }),
   );
   const close = async () => {
+    await audit.close();
     await pool.close();
     await testDatabase.close();
   };

@@ -1,6 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
-import { type Refusal, refusals, refuse } from '#core/refusal.ts';
+import { isRefusal, type Refusal, refusals, refuse } from '#core/refusal.ts';
+import { auditActions } from '#server/audit/actions.ts';
+import { type Actor, anonymous } from '#server/audit/entry.ts';
 import { type Env, refusalAnswer, type Socketed } from '#server/http/answer.ts';
 
 import type { Node } from '#server/node.ts';
@@ -16,12 +18,12 @@ const credentialCharsMax = 512;
 
 /** Decides who may use an admin door; one per admin app. */
 export interface AdminGate {
-  /** Lets the request pass (undefined), or says why not: 401 without a credential, 403 by role. */
+  /** Lets the request pass, naming who asks, or says why not: 401 without a credential, 403 by role. */
   authorize(caller: AdminCaller, roles: readonly AdminRole[]): AdminVerdict | Promise<AdminVerdict>;
   /** The same as middleware, with Hydra's error shape. Role `all` opens every door. */
   guard(...roles: readonly AdminRole[]): MiddlewareHandler<Env>;
 }
-export type AdminVerdict = Refusal | undefined;
+export type AdminVerdict = Refusal | Actor;
 
 /** Where a request may carry an admin credential. */
 export interface AdminCaller {
@@ -30,8 +32,12 @@ export interface AdminCaller {
   readonly url: string;
 }
 
-interface Remembered {
+interface Known {
   readonly role: AdminRole;
+  readonly actor: Actor;
+}
+
+interface Remembered extends Known {
   readonly mortal: Mortal;
   readonly untilMs: number;
 }
@@ -47,12 +53,12 @@ export function createAdminGate(node: Node): AdminGate {
   const bootstrap = adminToken === undefined ? undefined : adminSecretHash(adminToken);
   const remembered = new Map<string, Remembered>();
 
-  async function roleOf(hash: Buffer): Promise<AdminRole | undefined> {
+  async function knownBy(hash: Buffer): Promise<Known | undefined> {
     const key = hash.toString('base64');
     await node.feed.fresh();
     const known = remembered.get(key);
     if (known !== undefined && performance.now() < known.untilMs) {
-      if (!(await node.feed.isDead(known.mortal))) return known.role;
+      if (!(await node.feed.isDead(known.mortal))) return known;
     }
     remembered.delete(key);
     // Taken before the row is read: whatever deletes the row later has a higher number.
@@ -64,8 +70,11 @@ export function createAdminGate(node: Node): AdminGate {
       if (!oldest.done) remembered.delete(oldest.value);
     }
     const untilMs = performance.now() + credentialMsMax;
-    remembered.set(key, { role: credential.role, mortal: mortalOf(credential.id, born), untilMs });
-    return credential.role;
+    const { id, name, role } = credential;
+    const actor: Actor = { kind: 'credential', id, name };
+    const found = { role, actor, mortal: mortalOf(id, born), untilMs };
+    remembered.set(key, found);
+    return found;
   }
 
   async function authorizeStored(
@@ -73,15 +82,16 @@ export function createAdminGate(node: Node): AdminGate {
     fromPath: boolean,
     roles: readonly AdminRole[],
   ): Promise<AdminVerdict> {
-    const role = await roleOf(hash);
-    if (role === undefined) return refuse('admin_unauthorized');
+    const known = await knownBy(hash);
+    if (known === undefined) return refuse('admin_unauthorized');
+    const { role, actor } = known;
     if (fromPath && role !== 'handshake') return refuse('admin_forbidden', pathHint);
-    if (role === 'all' || roles.includes(role)) return undefined;
+    if (role === 'all' || roles.includes(role)) return actor;
     return refuse('admin_forbidden', `The role ${role} does not open this door: ${needed(roles)}.`);
   }
 
   function authorize(caller: AdminCaller, roles: readonly AdminRole[]) {
-    if (insecureAdminNoAuth) return undefined;
+    if (insecureAdminNoAuth) return anonymous;
     const fromHeader = headerCredential(caller.authorization ?? null);
     const credential = fromHeader ?? pathCredential(caller.url);
     if (credential === undefined || credential.length > credentialCharsMax) {
@@ -90,7 +100,7 @@ export function createAdminGate(node: Node): AdminGate {
     const hash = adminSecretHash(credential);
     if (bootstrap !== undefined && timingSafeEqual(hash, bootstrap)) {
       // An URL ends up in logs and histories, so the token that opens all is not taken from one.
-      return fromHeader === undefined ? refuse('admin_forbidden', pathHint) : undefined;
+      return fromHeader === undefined ? refuse('admin_forbidden', pathHint) : bootstrapActor;
     }
     if (!credential.startsWith('gh_ad_')) return refuse('admin_unauthorized');
     return authorizeStored(hash, fromHeader === undefined, roles);
@@ -107,10 +117,20 @@ export function createAdminGate(node: Node): AdminGate {
           : c.req.header('authorization');
         const url = authorization === undefined ? c.req.url : '';
         const verdict = authorize({ authorization, url }, roles);
-        const refusal = verdict instanceof Promise ? await verdict : verdict;
-        if (refusal === undefined) return next();
+        const judged = verdict instanceof Promise ? await verdict : verdict;
+        if (!isRefusal(judged)) {
+          c.set('actor', judged);
+          return next();
+        }
         node.metrics.event('admin_denied');
-        return adminRefusalAnswer(refusal);
+        node.audit.count({
+          action: 'admin.deny',
+          target: { kind: auditActions['admin.deny'].target, id: c.get('route') },
+          reason: judged.refused,
+          requestId: c.get('requestId'),
+          address: c.get('address'),
+        });
+        return adminRefusalAnswer(judged);
       };
     },
   };
@@ -138,6 +158,7 @@ export function adminPath(request: Request): string {
   return end === -1 ? '/c' : path.slice(end);
 }
 
+const bootstrapActor: Actor = { kind: 'admin_token', id: '' };
 const pathHint = 'Only a credential with the role handshake may stand in the path.';
 
 function needed(roles: readonly AdminRole[]): string {

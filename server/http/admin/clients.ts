@@ -96,7 +96,8 @@ async function create(node: Node, c: Ctx): Promise<Response | Refusal> {
   node.clients.invalidate(clientId);
   // A node may have been asked for a chosen id before, and know it as absent.
   if (chosenId !== undefined) await node.feed.acknowledged();
-  audit(node, c, 'client_created', clientId);
+  c.set('audited', { target: { kind: 'client', id: clientId } });
+  tell(node, c, 'client_created', clientId);
   return json(201, documentOf(client, shown));
 }
 
@@ -181,7 +182,7 @@ async function remove(node: Node, c: Ctx): Promise<Response | Refusal> {
   node.clients.invalidate(clientId);
   if (!gone) return refuse('not_found');
   await node.feed.acknowledged();
-  audit(node, c, 'client_deleted', clientId);
+  tell(node, c, 'client_deleted', clientId);
   return new Response(null, { status: 204, headers: noStore });
 }
 
@@ -239,7 +240,7 @@ async function overtaking(
     if (isRefusal(result)) return result;
     node.clients.invalidate(clientId);
     await node.feed.acknowledged();
-    audit(node, c, event, clientId);
+    tell(node, c, event, clientId);
     return json(200, documentOf(result.client, result.secret));
   }
   return refuse('conflict', 'The client is being changed by others; try again.');
@@ -290,6 +291,6 @@ function answerOf(result: Response | Refusal): Response {
   return isRefusal(result) ? adminRefusalAnswer(result) : result;
 }
 
-function audit(node: Node, c: Ctx, event: string, clientId: string): void {
+function tell(node: Node, c: Ctx, event: string, clientId: string): void {
   node.log.info(event, { requestId: c.get('requestId'), address: c.get('address'), clientId });
 }

@@ -47,7 +47,11 @@ async function create(node: Node, c: Ctx): Promise<Response | Refusal> {
   if (made === undefined) {
     return refuse('conflict', 'This name is taken, or there are as many credentials as may be.');
   }
-  audit(node, c, 'admin_credential_created', made.id);
+  c.set('audited', {
+    target: { kind: 'credential', id: made.id },
+    detail: { name: made.name, role },
+  });
+  tell(node, c, 'admin_credential_created', made.id);
   return json(201, { ...documentOf(made), secret });
 }
 
@@ -56,7 +60,7 @@ async function remove(node: Node, c: Ctx): Promise<Response | Refusal> {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return refuse('not_found');
   if (!(await deleteCredential(node.database, id))) return refuse('not_found');
   await node.feed.acknowledged();
-  audit(node, c, 'admin_credential_deleted', id);
+  tell(node, c, 'admin_credential_deleted', id);
   return new Response(null, { status: 204, headers: noStore });
 }
 
@@ -69,6 +73,6 @@ function answerOf(result: Response | Refusal): Response {
   return isRefusal(result) ? adminRefusalAnswer(result) : result;
 }
 
-function audit(node: Node, c: Ctx, event: string, credentialId: string): void {
+function tell(node: Node, c: Ctx, event: string, credentialId: string): void {
   node.log.info(event, { requestId: c.get('requestId'), address: c.get('address'), credentialId });
 }

@@ -17,6 +17,7 @@ export const adminDoors: readonly AdminDoor[] = [
   { path: '/admin/revocations', roles: ['handshake', 'clients'] },
   { path: '/admin/grants/*', roles: ['handshake', 'clients'] },
   { path: '/admin/credentials/*', roles: ['all'] },
+  { path: '/admin/audit', roles: ['audit'] },
   { path: '/metrics', roles: ['metrics'] },
   { path: '/admin/metrics/*', roles: ['metrics'] },
 ];

@@ -55,6 +55,7 @@ async function narrow(engine: Engine, c: Ctx): Promise<object | Refusal> {
           reason,
         });
   if (left === undefined) return refuse('not_found', 'The grant was revoked meanwhile.');
+  c.set('audited', { reason, detail: { version: left.version, scope: left.scope } });
   // Also where nothing changed: whoever repeats a request may not be told before it holds.
   await engine.feed.acknowledged();
   engine.log.info('grant_narrowed', { grant: id, version: left.version });

@@ -71,6 +71,7 @@ async function generate(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
   const row = newKeyOf(node, key, 0);
   const stored = await storeKeys(node.database, [row]);
   if (!stored.has(row.id)) return refuse('conflict');
+  c.set('audited', { detail: { kid: key.kid, alg: key.alg } });
   await changed(node, 'admin_key_made', [key]);
   return json(201, publicSet([row]));
 }

@@ -43,6 +43,8 @@ async function revoke(engine: Engine, c: Ctx): Promise<object | Refusal> {
   }
   const revocation = await revocationOf(engine, target.name, target.value, reason);
   if (isRefusal(revocation)) return revocation;
+  const { kind } = revocation;
+  c.set('audited', { target: { kind, id: revocation.target }, reason: revocation.reason });
   await engine.writes.revoke(revocation);
   await engine.feed.acknowledged();
   engine.log.info('revoked', { kind: revocation.kind, reason: 'admin' });

@@ -15,6 +15,9 @@ import { requestUrl } from './request-view.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+/** Ids that an entry of the audit log names at most. */
+const idsShownMax = 50;
+
 /** Hydra's doors on what was consented to and who is signed in. Deletions hold when they answer. */
 export function sessionRoutes(engine: Engine): Hono<Env> {
   const base = '/admin/oauth2/auth/sessions';
@@ -97,6 +100,14 @@ async function revokeConsents(engine: Engine, c: Ctx): Promise<Response> {
   const all = c.req.query('all') === 'true';
   const ids = await grantsToRevoke(engine, { subject, client, consentRequestId, all });
   if (isRefusal(ids)) return refused(ids);
+  c.set('audited', {
+    reason: all
+      ? 'all'
+      : client === ''
+        ? `consent request ${consentRequestId}`
+        : `client ${client}`,
+    detail: { grants: ids.length, ids: ids.slice(0, idsShownMax) },
+  });
   return revoked(
     engine,
     ids.map((id) => fact('grant', id, 'consent_revoked')),
@@ -128,11 +139,13 @@ async function signOut(engine: Engine, c: Ctx): Promise<Response> {
   const subject = c.req.query('subject') ?? '';
   const sid = c.req.query('sid') ?? '';
   if (sid !== '') {
+    c.set('audited', { target: { kind: 'session', id: sid } });
     if (!uuid.test(sid)) return revoked(engine, []);
     return revoked(engine, [fact('sign_out', sid.toLowerCase(), 'signed_out_by_admin')]);
   }
   if (subject === '') return refused(refuse('missing_parameter', 'subject or sid is missing.'));
   const ids = await sessionIdsOf(engine.database, subject);
+  c.set('audited', { detail: { sessions: ids.length, ids: ids.slice(0, idsShownMax) } });
   return revoked(
     engine,
     ids.map((id) => fact('sign_out', id, 'signed_out_by_admin')),

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readConfig } from '#server/config/environment.ts';
+import { type Admin, openAdmin } from './admin.ts';
+import { Failure, type Input, type Terminal } from './command.ts';
+import { shown, table } from './help.ts';
+import { type Document, documentOf, field, listOf, plain } from './listing.ts';
+
+const limitDefault = 100;
+const limitMax = 100_000;
+const followMs = 1000;
+/** An entry that took its time before it was committed may come after later ones. */
+const lateMs = 10_000;
+
+/** `gatehouse audit list` */
+export async function auditList(input: Input, terminal: Terminal): Promise<number> {
+  const limit = Number(input.text('limit') ?? limitDefault);
+  if (!Number.isInteger(limit) || limit < 1 || limit > limitMax) {
+    throw new Failure(`--limit must be a whole number, 1 to ${limitMax}.`);
+  }
+  const query = queryOf(input);
+  const admin = await openAdmin(readConfig());
+  const entries = await listOf(admin, '/admin/audit', query, limit);
+  if (input.flag('follow')) return follow(admin, input, terminal, query, [...entries].reverse());
+  if (input.flag('json')) terminal.out(JSON.stringify(entries.map(plain), undefined, 2));
+  else if (entries.length === 0) terminal.out('There are no such entries.');
+  else {
+    const heading = ['at', 'action', 'outcome', 'actor', 'target', 'address', 'times', 'reason'];
+    terminal.out(table(heading, entries.map(cellsOf)));
+    if (entries.length === limit) terminal.out(`The newest ${limit}; --limit shows more.`);
+  }
+  return 0;
+}
+
+/** The entries so far, oldest first, then each as it comes, a line each, until it is interrupted. */
+async function follow(
+  admin: Admin,
+  input: Input,
+  terminal: Terminal,
+  query: Readonly<Record<string, string>>,
+  first: readonly Document[],
+): Promise<number> {
+  const seen = new Map<string, number>();
+  let entries = first;
+  for (;;) {
+    for (const entry of entries) {
+      const id = field(entry, 'id');
+      if (seen.has(id)) continue;
+      seen.set(id, Date.parse(field(entry, 'at')));
+      const line = input.flag('json') ? JSON.stringify(plain(entry)) : cellsOf(entry).join('  ');
+      terminal.out(shown(line));
+    }
+    const newest = Math.max(0, ...seen.values());
+    for (const [id, at] of seen) if (at < newest - 2 * lateMs) seen.delete(id);
+    await sleep(followMs);
+    const from = new Date(newest - lateMs).toISOString();
+    const next = await listOf(admin, '/admin/audit', { ...query, from }, limitMax);
+    entries = [...next].reverse();
+  }
+}
+
+function queryOf(input: Input): Readonly<Record<string, string>> {
+  const given = {
+    from: input.text('since') === undefined ? input.text('from') : since(input.text('since') ?? ''),
+    to: input.text('to'),
+    actor: input.text('actor'),
+    action: input.text('action'),
+    target: input.text('target'),
+    request_id: input.text('request-id'),
+  };
+  if (input.text('since') !== undefined && input.text('from') !== undefined) {
+    throw new Failure('--since and --from exclude each other.');
+  }
+  return Object.fromEntries(Object.entries(given).flatMap(([k, v]) => (v ? [[k, v]] : [])));
+}
+
+const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+function since(text: string): string {
+  const [, count = '', unit = ''] = /^([0-9]{1,6})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(count) * (units[unit] ?? 0);
+  if (seconds === 0) throw new Failure('--since is a time such as 90s, 15m, 1h or 7d.');
+  return new Date(Date.now() - seconds * 1000).toISOString();
+}
+
+function cellsOf(entry: Document): readonly string[] {
+  const actor = documentOf(entry.get('actor'));
+  const target = documentOf(entry.get('target'));
+  const who = field(actor, 'name') || field(actor, 'id');
+  return [
+    field(entry, 'at').replace(/\.[0-9]+Z$/, 'Z'),
+    field(entry, 'action'),
+    field(entry, 'outcome'),
+    who === '' ? field(actor, 'kind') : `${field(actor, 'kind')} ${who}`,
+    `${field(target, 'kind')} ${field(target, 'id')}`.trim(),
+    field(entry, 'address'),
+    field(entry, 'count') === '1' ? '' : field(entry, 'count'),
+    field(entry, 'reason'),
+  ];
+}
