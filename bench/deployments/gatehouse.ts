@@ -106,7 +106,10 @@ export async function startGatehouse(options: GatehouseOptions): Promise<Gatehou
           mannersOf(endpoints, openConnection(adminPort), bearer),
         ),
       async heapBytes() {
-        const metrics = await adminConnection.send(get('/metrics', bearer));
+        // A connection of its own: with several processes the next one answers.
+        const connection = openConnection(adminPort);
+        const metrics = await connection.send(get('/metrics', bearer));
+        connection.close();
         return Number(/^nodejs_heap_size_used_bytes (\S+)$/m.exec(metrics.body)?.[1]);
       },
       ensureAlive() {

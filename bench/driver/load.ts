@@ -17,7 +17,7 @@ export interface LoadOptions {
   readonly lanes: number;
   readonly seconds: number;
   readonly operation: Operation;
-  readonly latencies: Latencies;
+  readonly latencies: Pick<Latencies, 'record'>;
   /** Ends before its time after so many; absent: no such end. */
   readonly operationsMax?: number;
 }

@@ -30,6 +30,11 @@ export function residentBytes(pid: number): number {
   return Number(textOf(`/proc/${pid}/statm`).split(' ')[1] ?? 0) * pageBytes;
 }
 
+/** Open file descriptors of a process. */
+export function handlesOf(pid: number): number {
+  return entriesOf(`/proc/${pid}/fd`).length;
+}
+
 /** What a process runs: the last part of its path. */
 export function programOf(pid: number): string {
   try {

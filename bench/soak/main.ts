@@ -1,0 +1,73 @@
+// `npm run soak`: half an hour at half of capacity; nothing may grow (docs/benchmarks.md).
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeSoakReport } from '../report/soak-report.ts';
+import { resultsDirectory } from '../results.ts';
+import { judged, type Trend } from './samples.ts';
+import { runSoak } from './soak.ts';
+
+const usage = `npm run soak -- [options]
+
+  --minutes N     how long (default 30; 1.5 is a loose form for a first look)
+  --processes N   of Gatehouse (default 2)
+  --share X       of the capacity, which is measured first (default 0.5)
+  --output FILE   where to write the samples (default: bench/results/soak-<date>.json)
+  --report        write table and plot into docs/, too
+
+Example: npm run soak -- --minutes 1.5 --output /tmp/soak.json
+
+Exit code: 0 nothing grows, 1 something does, 2 a wrong answer or a failed run.`;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '30' },
+      processes: { type: 'string', default: '2' },
+      share: { type: 'string', default: '0.5' },
+      output: { type: 'string' },
+      report: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help === true) {
+    console.log(usage);
+    return 0;
+  }
+  const soak = await runSoak({
+    minutes: positive(values.minutes, 'minutes'),
+    processes: positive(values.processes, 'processes'),
+    share: positive(values.share, 'share'),
+    say: (line) => console.error(line),
+  });
+  const name = `soak-${soak.date.slice(0, 16).replace('T', '-').replace(':', '')}.json`;
+  const file = values.output ?? join(resultsDirectory, name);
+  await writeFile(file, `${JSON.stringify(soak, undefined, 1)}\n`);
+  console.log(`${soak.operations} operations, every answer right; written to ${file}`);
+  for (const trend of soak.trends) console.log(sentenceOf(trend));
+  if (values.report === true) {
+    for (const path of await writeSoakReport(soak, file)) console.log(path);
+  }
+  return soak.trends.some(({ verdict }) => verdict === 'grows') ? 1 : 0;
+}
+
+function sentenceOf({ key, mean, growth, uncertainty, verdict }: Trend): string {
+  const { name, unit } = judged[key];
+  return (
+    `${verdict.padEnd(8)}${name}: ${mean.toFixed(1)} ${unit}, ` +
+    `changed by ${growth.toFixed(1)} ± ${uncertainty.toFixed(1)}`
+  );
+}
+
+function positive(text: string, name: string): number {
+  const given = Number(text);
+  if (!(given > 0)) throw new Error(`--${name} is a number above 0, not "${text}"\n\n${usage}`);
+  return given;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(error instanceof Error ? `${error.name}: ${error.message}` : error);
+  process.exitCode = 2;
+}
