@@ -16,7 +16,7 @@ test.each([
   [['--processes', '0'], /whole numbers/],
   [['--secs', '0'], /--secs is a number above 0/],
   [['--compare', 'a.json'], /two files/],
-  [['everything'], /neither "report" nor "control"/],
+  [['everything'], /neither "report", "control" nor "floor"/],
   [['--fast'], /--fast/],
 ])('%j is told what is wrong', (argv, sentence) => {
   expect(understand(argv)).toMatchObject({

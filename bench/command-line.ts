@@ -9,7 +9,7 @@ export type Asked =
   | { readonly command: 'report'; readonly file: string | undefined }
   | { readonly command: 'compare'; readonly before: string; readonly after: string }
   | { readonly command: 'control'; readonly seconds: number; readonly rows: number }
-  | { readonly command: 'profile'; readonly plan: Plan }
+  | { readonly command: 'profile' | 'floor'; readonly plan: Plan }
   | {
       readonly command: 'run';
       readonly plan: Plan;
@@ -27,6 +27,7 @@ const processesMax = 64;
 export const usage = `npm run bench -- [options]      measures, and judges against the goals
 npm run bench -- report [file]  writes table and plots into docs/ (absent: the newest result)
 npm run bench -- control        drops an index of the hot path and shows that it is seen
+npm run bench -- floor          a login beside the least that its requests and rows can cost
 
   --modes a,b        of: ${modeNames.join(', ')}
   --processes 1,2    numbers of Gatehouse processes (default 1,2,4,8); 32 requests in flight each
@@ -92,7 +93,9 @@ function understood(argv: readonly string[]): Asked {
   if (word === 'control') {
     return { command: 'control', seconds, rows: number(values.rows, 'rows', 100_000) };
   }
-  if (word !== undefined) throw new Error(`"${word}" is neither "report" nor "control"`);
+  if (word !== undefined && word !== 'floor') {
+    throw new Error(`"${word}" is neither "report", "control" nor "floor"`);
+  }
   const plan: Plan = {
     modes: modesOf(values.modes),
     seconds,
@@ -100,6 +103,7 @@ function understood(argv: readonly string[]): Asked {
     warm: number(values.warm, 'warm', smoke ? 0.01 : 1),
     thorough: values.quick !== true && !smoke,
   };
+  if (word === 'floor') return { command: 'floor', plan };
   if (values.profile === true) return { command: 'profile', plan };
   return {
     command: 'run',

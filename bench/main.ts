@@ -3,6 +3,7 @@
 import { understand, usage } from './command-line.ts';
 import { compare } from './compare.ts';
 import { runControl } from './control.ts';
+import { runFloor } from './floor.ts';
 import { judge } from './judgement.ts';
 import { runProfile } from './profile.ts';
 import { writeReport } from './report/report.ts';
@@ -34,6 +35,9 @@ async function main(): Promise<number> {
       console.log(`${holds ? 'ok   ' : 'SHORT'} ${sentence}`);
       return holds ? exitCodes.holds : exitCodes.short;
     }
+    case 'floor':
+      console.log(await runFloor(asked.plan, say));
+      return exitCodes.holds;
     case 'profile':
       console.log(await runProfile(asked.plan, say));
       return exitCodes.holds;

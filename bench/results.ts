@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { arch, cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { root } from './deployments/child.ts';
+import type { Product } from './deployments/deployment.ts';
 import type { ModeName } from './modes.ts';
 
 /** A median with the smallest and largest of what it was taken from. */
@@ -15,7 +16,7 @@ export interface Spread {
 /** What one mode cost at one deployment. */
 export interface Result {
   readonly mode: ModeName;
-  readonly product: 'gatehouse' | 'oidc-provider';
+  readonly product: Product;
   readonly processes: number;
   readonly slices: number;
   readonly operations: number;

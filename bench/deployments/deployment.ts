@@ -1,9 +1,12 @@
 import type { App, Visitor } from '../driver/visitor.ts';
 import type { DatabaseGauge } from '../measure/database.ts';
 
+/** `floor`: what a login cannot do without, and nothing else (bench/floor). */
+export type Product = 'gatehouse' | 'oidc-provider' | 'floor';
+
 /** A server with a PostgreSQL of its own, which the driver can visit. */
 export interface Deployment {
-  readonly product: 'gatehouse' | 'oidc-provider';
+  readonly product: Product;
   /** Processes that answer requests. */
   readonly processes: number;
   /** Root of the server's process tree. */

@@ -157,7 +157,7 @@ async function register(admin: Gatehouse['admin'], alg: App['alg']): Promise<App
 }
 
 /** The headless handshake: a login app that answers at once, by the admin doors. */
-function mannersOf(endpoints: Endpoints, connection: Connection, bearer: string): Manners {
+export function mannersOf(endpoints: Endpoints, connection: Connection, bearer: string): Manners {
   async function accept(kind: 'login' | 'consent', location: string, body: unknown) {
     const challenge = new URL(location).searchParams.get(`${kind}_challenge`);
     if (challenge === null) throw new Error(`no ${kind}_challenge: ${location}`);
