@@ -8,9 +8,10 @@ import { type Ctx, requestHeader } from './answer.ts';
 import type { Form } from './body.ts';
 import {
   type AuthenticatedClient,
-  authenticateClient,
   basicClientId,
   clientRefusalAnswer,
+  presentedClient,
+  provenClient,
 } from './client-authentication.ts';
 import { permitOrigin } from './cors.ts';
 import { limitedAnswer } from './limits.ts';
@@ -32,17 +33,19 @@ export async function authenticateCaller(
   const claimed =
     rateLimits === undefined ? '' : (form.get('client_id') ?? basicClientId(authorization) ?? '');
   const address = c.get('address');
-  const early = rateLimits?.take(endpoint, address, claimed);
-  if (early !== undefined) return limitedAnswer(engine, endpoint, early);
-  const slowed = rateLimits?.mayAuthenticate(address, claimed);
-  if (slowed !== undefined) {
+  const slowed = rateLimits?.take(endpoint, address, claimed);
+  if (slowed !== undefined) return limitedAnswer(engine, endpoint, slowed);
+  const presented = await presentedClient(engine, authorization, form);
+  const guess = rateLimits?.guess(address, claimed);
+  if (guess !== undefined && 'headers' in guess) {
     tell(engine, c, 'client.guess_slowed', claimed, 'rate_limited');
-    return limitedAnswer(engine, endpoint, slowed);
+    return limitedAnswer(engine, endpoint, guess);
   }
-  const caller = await authenticateClient(engine, ring, authorization, form);
+  const proven = isRefusal(presented) ? presented : provenClient(engine, ring, presented);
+  const caller = proven instanceof Promise ? await proven : proven;
+  if (!isRefusal(caller) || refusals[caller.refused].status !== 401) guess?.takeBack();
   if (isRefusal(caller)) {
     if (refusals[caller.refused].status === 401) {
-      rateLimits?.authenticationFailed(address, claimed);
       const named = form.get('client_id') ?? basicClientId(authorization) ?? '';
       tell(engine, c, 'client.guess', named, caller.refused);
     }

@@ -2,7 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseClientMetadata } from '#core/client-metadata.ts';
 import { isRefusal, refusals, refuse } from '#core/refusal.ts';
 import { argon2id } from '#server/argon2.ts';
-import { authenticateClient, clientRefusalAnswer } from '#server/http/client-authentication.ts';
+import {
+  clientRefusalAnswer,
+  presentedClient,
+  provenClient,
+} from '#server/http/client-authentication.ts';
 import { deleteClient, insertClient } from '#server/store/client.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';
 import { hashSecret, newClientSecret } from '#tokens/secret.ts';
@@ -25,9 +29,10 @@ async function create(
   return { clientId, secret };
 }
 
-function ask(form: Record<string, string>, authorization?: string) {
+async function ask(form: Record<string, string>, authorization?: string) {
   const { node } = opened;
-  return authenticateClient(node, node.keys.current(), authorization, new URLSearchParams(form));
+  const presented = await presentedClient(node, authorization, new URLSearchParams(form));
+  return isRefusal(presented) ? presented : provenClient(node, node.keys.current(), presented);
 }
 
 function basic(id: string, secret: string): string {

@@ -3,8 +3,9 @@ import { clientIdCharsMax } from '#core/client-field.ts';
 import { type Refusal, refusals, refuse } from '#core/refusal.ts';
 import { refusalAnswer } from '#server/http/answer.ts';
 import type { Node } from '#server/node.ts';
+import type { ClientWithSecrets } from '#server/store/client.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { clientSecretCharsMax } from '#tokens/secret.ts';
+import { clientSecretCharsMax, type SecretVerdict } from '#tokens/secret.ts';
 
 /** A request's parameters by name: the parsed body, a Map or URLSearchParams. */
 export interface Parameters {
@@ -22,40 +23,68 @@ export interface AuthenticatedClient {
 /** Longest Basic credentials: id and secret, each character percent-encoded, in base64. */
 const basicCharsMax = 4 * (clientIdCharsMax + clientSecretCharsMax + 1) + 8;
 
+/** A client as a request claims it to be, looked up but not yet proven. */
+export interface PresentedClient {
+  readonly presented: Presented;
+  readonly found: ClientWithSecrets | undefined;
+  readonly born: number;
+}
+
 /**
- * Authenticates the client of a token, revocation or introspection request (RFC 6749 §2.3) by the
- * one method it is registered for: Basic, `client_secret` in the body, or its bare `client_id`.
- * Waits for the feed first, so a client disabled or changed elsewhere is known to be. An unknown
- * client and a wrong secret are refused alike (security 34); a wrong method is named only to who
- * knows the secret. Refuses with `rate_limited` when too many slow hashes are being checked.
+ * Finds the client that a token, revocation or introspection request claims to come from (RFC 6749
+ * §2.3). Waits for the feed first, so a client disabled or changed elsewhere is known to be. Refuses
+ * what is no way to authenticate; whether a client was found is not told yet.
  */
-export async function authenticateClient(
+export async function presentedClient(
   node: Node,
-  ring: Keyring,
   authorization: string | null | undefined,
   parameters: Parameters,
-): Promise<AuthenticatedClient | Refusal> {
+): Promise<PresentedClient | Refusal> {
   const presented = presentedCredentials(authorization, parameters);
   if ('refused' in presented) return presented;
   const freshness = node.feed.fresh();
   if (freshness !== undefined) await freshness;
   const born = node.feed.known();
   const found = await node.clients.withSecrets(presented.clientId);
+  return { presented, found, born };
+}
+
+/**
+ * Authenticates by the one method that the client is registered for: Basic, `client_secret` in the
+ * body, or its bare `client_id`. An unknown client and a wrong secret are refused alike (security
+ * 34); a wrong method is named only to who knows the secret. Refuses with `rate_limited` when too
+ * many slow hashes are being checked. Decides at once, except where a slow hash is new to this
+ * process: so a guess that is counted before and taken back after never holds up another request.
+ */
+export function provenClient(
+  node: Node,
+  ring: Keyring,
+  { presented, found, born }: PresentedClient,
+): AuthenticatedClient | Refusal | Promise<AuthenticatedClient | Refusal> {
   if (presented.method === 'none') {
     if (found?.client.authMethod !== 'none') return unknown;
     return usable(found.client, 'none', born);
   }
   const { clientId, secret, method } = presented;
+  const judge = (verdict: SecretVerdict) => judged(verdict, method, found?.client, born);
   const checked = node.clients.secrets.verify(ring, clientId, found?.secrets ?? [], secret);
-  const verdict = typeof checked === 'string' ? checked : await checked;
+  return typeof checked === 'string' ? judge(checked) : checked.then(judge);
+}
+
+function judged(
+  verdict: SecretVerdict,
+  method: ClientAuthMethod,
+  client: Client | undefined,
+  born: number,
+): AuthenticatedClient | Refusal {
   if (verdict === 'busy') return refuse('rate_limited');
-  if (found === undefined || verdict === 'wrong') return unknown;
-  const registered = found.client.authMethod;
+  if (client === undefined || verdict === 'wrong') return unknown;
+  const registered = client.authMethod;
   if (registered !== method) {
     const hint = `The client is registered for token_endpoint_auth_method ${registered}, not ${method}.`;
     return refuse('wrong_auth_method', hint);
   }
-  return usable(found.client, method, born);
+  return usable(client, method, born);
 }
 
 /** The answer for a refused client; 401 carries a challenge (RFC 9110 §15.5.2, RFC 6749 §5.2). */

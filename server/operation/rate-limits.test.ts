@@ -62,35 +62,48 @@ describe('R21: requests per address and per client', () => {
 });
 
 describe('security 35: online guessing', () => {
+  type Limits = ReturnType<typeof limitsAt>['limits'];
+  const isLetThrough = (limits: Limits, address: string, clientId: string) =>
+    'takeBack' in limits.guess(address, clientId);
+
   test('a hundred wrong secrets for a client from one address, then one every six seconds', () => {
     const { clock, limits } = limitsAt();
-    for (let i = 0; i < 100; i += 1) {
-      expect(limits.mayAuthenticate('192.0.2.1', 'app')).toBeUndefined();
-      limits.authenticationFailed('192.0.2.1', 'app');
-    }
-    expect(limits.mayAuthenticate('192.0.2.1', 'app')?.retryAfterSeconds).toBe(6);
+    for (let i = 0; i < 100; i += 1) expect(isLetThrough(limits, '192.0.2.1', 'app')).toBe(true);
+    expect(limits.guess('192.0.2.1', 'app')).toMatchObject({ retryAfterSeconds: 6 });
     clock.nowMs += 6000;
-    expect(limits.mayAuthenticate('192.0.2.1', 'app')).toBeUndefined();
+    expect(isLetThrough(limits, '192.0.2.1', 'app')).toBe(true);
+    expect(isLetThrough(limits, '192.0.2.1', 'app')).toBe(false);
+  });
+
+  test('guesses made side by side all count, before any of them is judged', () => {
+    const { limits } = limitsAt();
+    const guesses = Array.from({ length: 500 }, () => limits.guess('192.0.2.1', 'app'));
+    expect(guesses.filter((guess) => 'takeBack' in guess)).toHaveLength(100);
   });
 
   test('the victim, from elsewhere, is not locked out; nor is another client from there', () => {
     const { limits } = limitsAt();
-    for (let i = 0; i < 150; i += 1) limits.authenticationFailed('192.0.2.1', 'app');
-    expect(limits.mayAuthenticate('192.0.2.1', 'app')).toBeDefined();
-    expect(limits.mayAuthenticate('192.0.2.9', 'app')).toBeUndefined();
-    expect(limits.mayAuthenticate('192.0.2.1', 'other')).toBeUndefined();
+    for (let i = 0; i < 150; i += 1) limits.guess('192.0.2.1', 'app');
+    expect(isLetThrough(limits, '192.0.2.1', 'app')).toBe(false);
+    expect(isLetThrough(limits, '192.0.2.9', 'app')).toBe(true);
+    expect(isLetThrough(limits, '192.0.2.1', 'other')).toBe(true);
   });
 
   test('one address that tries many clients is slowed down too', () => {
     const { limits } = limitsAt();
-    for (let i = 0; i < 300; i += 1) limits.authenticationFailed('192.0.2.1', `app-${i}`);
-    expect(limits.mayAuthenticate('192.0.2.1', 'never-tried')).toBeDefined();
+    for (let i = 0; i < 300; i += 1) limits.guess('192.0.2.1', `app-${i}`);
+    expect(isLetThrough(limits, '192.0.2.1', 'never-tried')).toBe(false);
+    expect(isLetThrough(limits, '192.0.2.2', 'never-tried')).toBe(true);
   });
 
-  test('right secrets cost nothing', () => {
+  test('right secrets cost nothing, and push nobody out who guesses', () => {
     const { limits } = limitsAt();
-    for (let i = 0; i < 1000; i += 1) {
-      expect(limits.mayAuthenticate('192.0.2.1', 'app')).toBeUndefined();
+    for (let i = 0; i < 100; i += 1) limits.guess('192.0.2.1', 'app');
+    for (let i = 0; i < 100_000; i += 1) {
+      const guess = limits.guess(`2001:db8:${(i >> 8).toString(16)}:${i % 256}::1`, 'app');
+      if (!('takeBack' in guess)) throw new Error(`refused at ${i}`);
+      guess.takeBack();
     }
+    expect(isLetThrough(limits, '192.0.2.1', 'app')).toBe(false);
   });
 });

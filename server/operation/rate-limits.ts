@@ -52,13 +52,19 @@ export interface Limited {
 export interface RateLimits {
   /** Counts a request; undefined: it may go on. */
   take(endpoint: LimitedEndpoint, address: string, clientId?: string): Limited | undefined;
-  /** Before a secret is checked; undefined: it may be. Counts nothing. */
-  mayAuthenticate(address: string, clientId: string): Limited | undefined;
   /**
    * Counts a wrong secret against the address, and against address and client together: whoever
-   * guesses is slowed down, the client itself, elsewhere, is not (security 35).
+   * guesses is slowed down, the client itself, elsewhere, is not (security 35). Called right before
+   * the check, or guesses made side by side would all be let through; what turns out right is taken
+   * back.
    */
-  authenticationFailed(address: string, clientId: string): void;
+  guess(address: string, clientId: string): Limited | Guess;
+}
+
+/** A guess that is counted. */
+export interface Guess {
+  /** It was right, or nothing was decided. */
+  takeBack(): void;
 }
 
 /** Makes the limits; `nowMs` is a monotonic clock. */
@@ -85,18 +91,24 @@ export function createRateLimits(nowMs: () => number = () => performance.now()):
       if (limited !== undefined || clientId === undefined) return limited;
       return limits.client.take(pairOf(network, clientId), now);
     },
-    mayAuthenticate(address, clientId) {
+    guess(address, clientId) {
       const now = nowMs();
       const network = networkOf(address);
-      return (
-        guesses.client.look(pairOf(network, clientId), now) ?? guesses.address.look(network, now)
-      );
-    },
-    authenticationFailed(address, clientId) {
-      const now = nowMs();
-      const network = networkOf(address);
-      guesses.client.take(pairOf(network, clientId), now);
-      guesses.address.take(network, now);
+      const pair = pairOf(network, clientId);
+      const byClient = guesses.client.take(pair, now);
+      if (byClient !== undefined) return byClient;
+      const byAddress = guesses.address.take(network, now);
+      if (byAddress !== undefined) {
+        guesses.client.giveBack(pair, now);
+        return byAddress;
+      }
+      return {
+        takeBack() {
+          const later = nowMs();
+          guesses.client.giveBack(pair, later);
+          guesses.address.giveBack(network, later);
+        },
+      };
     },
   };
 }
@@ -104,8 +116,8 @@ export function createRateLimits(nowMs: () => number = () => performance.now()):
 interface Bucket {
   /** Counts one; the refusal when it comes too early (then nothing is counted). */
   take(key: string, nowMs: number): Limited | undefined;
-  /** The refusal that one would get now. */
-  look(key: string, nowMs: number): Limited | undefined;
+  /** Counts one less; a key that was forgotten meanwhile owes nothing. */
+  giveBack(key: string, nowMs: number): void;
 }
 
 /**
@@ -144,9 +156,13 @@ function bucket(name: string, { perSecond, burst }: Limit): Bucket {
       younger.set(key, begin + intervalMs);
       return undefined;
     },
-    look(key, nowMs) {
-      const waitMs = refilledAt(key) - nowMs - toleranceMs;
-      return waitMs > 0 ? refused(waitMs) : undefined;
+    giveBack(key, nowMs) {
+      const generation = younger.has(key) ? younger : older;
+      const at = generation.get(key);
+      if (at === undefined) return;
+      // Who owes nothing takes no place, so right secrets do not push out who guesses.
+      if (at - intervalMs > nowMs) generation.set(key, at - intervalMs);
+      else generation.delete(key);
     },
   };
 }

@@ -1,10 +1,11 @@
 import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isRefusal } from '#core/refusal.ts';
 import { adminPath, createAdminGate } from '#server/http/admin/authentication.ts';
 import { clientRoutes } from '#server/http/admin/clients.ts';
 import { credentialRoutes } from '#server/http/admin/credentials.ts';
 import type { Env } from '#server/http/answer.ts';
-import { authenticateClient } from '#server/http/client-authentication.ts';
+import { presentedClient, provenClient } from '#server/http/client-authentication.ts';
 import type { Node } from '#server/node.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';
 
@@ -67,9 +68,10 @@ async function created(fields: Document = {}): Promise<Document & { client_id: s
   return { ...body, client_id: String(body.client_id) };
 }
 
-function opens(clientId: string, secret: unknown, node: Node = one.node) {
+async function opens(clientId: string, secret: unknown, node: Node = one.node) {
   const form = new URLSearchParams({ client_id: clientId, client_secret: String(secret) });
-  return authenticateClient(node, node.keys.current(), undefined, form);
+  const presented = await presentedClient(node, undefined, form);
+  return isRefusal(presented) ? presented : provenClient(node, node.keys.current(), presented);
 }
 
 const posting = { token_endpoint_auth_method: 'client_secret_post' };
