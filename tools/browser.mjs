@@ -1,6 +1,7 @@
 // Plain JavaScript without dependencies, as install.mjs.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { isOurDebian } from './install.mjs';
 
 const places = [
   '/usr/bin/chromium',
@@ -43,9 +44,4 @@ export function provideBrowser() {
 function apt(args) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   spawnSync('apt-get', ['-q', ...args], { stdio: 'inherit', env });
-}
-
-function isOurDebian() {
-  if (process.getuid?.() !== 0 || !existsSync('/etc/os-release')) return false;
-  return /^ID=debian$/m.test(readFileSync('/etc/os-release', 'utf8'));
 }

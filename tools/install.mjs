@@ -85,3 +85,9 @@ function npm(args) {
   const env = { ...process.env, PATH };
   return spawnSync('npm', args, { ...options, env, shell: process.platform === 'win32' });
 }
+
+/** True where packages of the system are ours to install: as root on Debian. */
+export function isOurDebian() {
+  if (process.getuid?.() !== 0 || !existsSync('/etc/os-release')) return false;
+  return /^ID=debian$/m.test(readFileSync('/etc/os-release', 'utf8'));
+}
