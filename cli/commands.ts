@@ -100,6 +100,40 @@ const schema: readonly Command[] = [
   },
 ];
 
+const recovery: readonly Command[] = [
+  {
+    name: 'recover',
+    summary: 'Keeps dead what was dead, after the database was restored to an earlier moment.',
+    details: [
+      'A backup does not know what was revoked after it. So everything that was handed out dies: ' +
+        'sessions, grants, codes and tokens; people sign in and consent anew. Fact numbers go on ' +
+        'beyond all that were lost. Stop every node first. Without --yes it only says what it ' +
+        'would do. Interrupted, it goes on where it was; until then no node starts.',
+      'Clients, their secrets and users are as they were at the moment of the backup: ' +
+        'docs/ops/restore.md says what to look at. Needs the role that owns the tables.',
+    ],
+    options: {
+      yes: { type: 'boolean', about: 'Does it.' },
+      'keep-credentials': {
+        type: 'boolean',
+        about: 'Keeps admin credentials; one that was deleted after the backup works again.',
+      },
+      'counter-only': {
+        type: 'boolean',
+        about: 'Revokes nothing: for a standby that took over and lacks a moment of writes.',
+      },
+    },
+    example: [
+      '$ node cli/main.ts recover --yes',
+      'The counter of facts moves on from 48213 by 2^40.',
+      'Everything that was handed out dies: 1204 grants, 2310 sessions, and all codes, ...',
+      '...',
+      'Recovered. Start the nodes.',
+    ],
+    run: async (...given) => (await import('./recover.ts')).recoverDatabase(...given),
+  },
+];
+
 const clients: readonly Command[] = [
   {
     name: 'client list',
@@ -316,6 +350,7 @@ const help: Command = {
 export const commands: readonly Command[] = [
   ...running,
   ...schema,
+  ...recovery,
   ...clients,
   ...users,
   ...audit,

@@ -1,6 +1,8 @@
 import { ConfigError } from '#server/config/config.ts';
+import { DatabaseRestored } from '#server/history.ts';
 import { KeysError } from '#server/keys/master.ts';
 import { EmbeddedPostgresError } from '#server/postgres/embedded-error.ts';
+import { RecoveryRefused } from '#server/recovery.ts';
 import { MigrationRefused } from '#server/schema/migrate.ts';
 import { Failure } from './command.ts';
 
@@ -10,7 +12,14 @@ import { Failure } from './command.ts';
  */
 export function sentencesOf(error: unknown): readonly string[] | undefined {
   if (error instanceof ConfigError) return error.problems;
-  const ours = [Failure, KeysError, EmbeddedPostgresError, MigrationRefused];
+  const ours = [
+    Failure,
+    DatabaseRestored,
+    RecoveryRefused,
+    KeysError,
+    EmbeddedPostgresError,
+    MigrationRefused,
+  ];
   if (error instanceof Error && ours.some((kind) => error instanceof kind)) return [error.message];
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;

@@ -1,6 +1,8 @@
 import pg from 'pg';
+import { createHistory, DatabaseRestored, type History } from '#server/history.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
+import type { PositionFile } from '#server/position.ts';
 import { createBatch } from '#server/store/batch.ts';
 import { type Database, DatabaseUnavailable, plannerOptions } from '#server/store/database.ts';
 import {
@@ -50,6 +52,8 @@ export interface FeedOptions {
   readonly onClientChanged: (clientId: string) => void;
   /** Reads the keys again; true once that is done. Until then nothing is fresh. */
   readonly onKeysChanged: () => Promise<boolean>;
+  /** Where an earlier process of this machine stood; absent: nobody knows. */
+  readonly position?: PositionFile;
   /** Facts may have come and gone unseen: clients must be read again. */
   readonly onGap: () => void;
 }
@@ -59,12 +63,18 @@ interface Waiter {
   readonly beganFrom: number;
   readonly deadline: NodeJS.Timeout;
   readonly resolve: () => void;
+  readonly reject: (error: DatabaseUnavailable) => void;
 }
 
-/** Connects, loads every fact that can still kill something, and then polls when asked. */
+/**
+ * Connects, loads every fact that can still kill something, and then polls when asked. Refuses with
+ * DatabaseRestored a database that has lost facts which this machine has seen.
+ */
 export async function openFeed(options: FeedOptions): Promise<Feed> {
   const poller = createPoller(options);
-  await poller.next(performance.now(), loadMsMax);
+  await poller.next(performance.now(), loadMsMax).catch((error: unknown) => {
+    throw poller.state.restored ?? error;
+  });
   const { state } = poller;
 
   let asked = 0;
@@ -92,7 +102,10 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
       return state.cursor;
     },
     known: () => state.cursor,
-    isDead: (mortal) => state.memory.kills(mortal) ?? askDatabase(mortal),
+    isDead(mortal) {
+      if (mortal.loginBorn < state.floor || mortal.grantBorn < state.floor) return true;
+      return state.memory.kills(mortal) ?? askDatabase(mortal);
+    },
     accessSecondsMax: () => state.accessSecondsMax,
     nowMs: () => state.databaseMs + (performance.now() - state.databaseAt),
     async acknowledged() {
@@ -105,6 +118,7 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
     lagSeconds: () => (performance.now() - state.watermark) / 1000,
     size: () => state.memory.size,
     isOver: () => state.memory.isOver,
+    refusal: () => state.restored?.message,
     close: () => poller.close(),
   };
 }
@@ -118,6 +132,11 @@ interface FeedState {
   databaseMs: number;
   databaseAt: number;
   epoch: string | undefined;
+  readonly history: History;
+  /** Everything born before this fact is dead (`gatehouse recover`). */
+  floor: number;
+  /** Set for good once the database turned out to be another than the one that was known. */
+  restored: DatabaseRestored | undefined;
   forgotAt: number;
   skewed: boolean;
   /** True from a fact about keys until they have been read again. */
@@ -139,6 +158,9 @@ function createPoller(options: FeedOptions) {
     databaseMs: Date.now(),
     databaseAt: performance.now(),
     epoch: undefined,
+    history: createHistory(options.position?.noted),
+    floor: 0,
+    restored: undefined,
     forgotAt: performance.now(),
     skewed: false,
     keysStale: false,
@@ -164,6 +186,7 @@ function createPoller(options: FeedOptions) {
         succeed(beganAt);
       } catch (error) {
         failures++;
+        if (error instanceof DatabaseRestored) fence(error);
         options.metrics.event('feed_stale');
         options.log.warn('feed_poll_failed', { failures, message: messageOf(error) });
         drop();
@@ -183,6 +206,19 @@ function createPoller(options: FeedOptions) {
     }
   }
 
+  /** For good: what is in memory and what was issued from it belong to another history. */
+  function fence(restored: DatabaseRestored): void {
+    state.restored = restored;
+    options.metrics.event('database_restored');
+    options.log.error('database_restored', { message: restored.message });
+    wanted = false;
+    for (const waiter of waiters) {
+      waiters.delete(waiter);
+      clearTimeout(waiter.deadline);
+      waiter.reject(new DatabaseUnavailable(restored.message));
+    }
+  }
+
   function forget(broken: pg.Client): void {
     if (client === broken) client = undefined;
   }
@@ -195,7 +231,7 @@ function createPoller(options: FeedOptions) {
   }
 
   function start(): void {
-    if (!polling && !closed) void run();
+    if (!polling && !closed && state.restored === undefined) void run();
   }
 
   return {
@@ -205,12 +241,14 @@ function createPoller(options: FeedOptions) {
       start();
     },
     next(beganFrom: number, msMax: number = waitMsMax): Promise<void> {
+      const { restored } = state;
+      if (restored !== undefined) return Promise.reject(new DatabaseUnavailable(restored.message));
       return new Promise((resolve, reject) => {
         const deadline = setTimeout(() => {
           waiters.delete(waiter);
           reject(new DatabaseUnavailable('the revocation feed is not fresh'));
         }, msMax);
-        const waiter: Waiter = { beganFrom, deadline, resolve };
+        const waiter: Waiter = { beganFrom, deadline, resolve, reject };
         waiters.add(waiter);
         start();
       });
@@ -220,6 +258,7 @@ function createPoller(options: FeedOptions) {
       const open = client;
       client = undefined;
       if (open !== undefined) await open.end().catch(() => {});
+      await options.position?.close();
     },
   };
 }
@@ -257,22 +296,36 @@ async function pollOnce(client: pg.Client, state: FeedState, options: FeedOption
     const { rows } = await client.query<PollRow>({ ...poll, values: [state.cursor] });
     const [first] = rows;
     if (first === undefined) throw new Error('table control has no row: run `gatehouse schema up`');
+    const facts = factsOf(rows);
+    const isLast = facts.length < factsPerPoll;
+    state.history.check(first, facts, Number(first.now_ms) / 1000);
     state.epoch ??= first.epoch;
     if (first.state !== 'live' || first.epoch !== state.epoch) throw new Error(epochRefused);
     if (Number(first.now_ms) - state.databaseMs > gapMs) options.onGap();
     state.accessSecondsMax = first.access_seconds_max;
-    const facts = factsOf(rows);
+    state.floor = Number(first.floor_seq);
     reckon(state, Number(first.now_ms), options.log, options.metrics);
-    for (const fact of facts) apply(fact, state, options);
-    count += facts.length;
-    if (facts.length < factsPerPoll) break;
+    const news = facts[0]?.seq === state.cursor ? facts.slice(1) : facts;
+    for (const fact of news) apply(fact, state, options);
+    count += news.length;
+    if (isLast) break;
   }
+  if (count > 0 || state.watermark === Number.NEGATIVE_INFINITY) notePosition(state, options);
   if (state.keysStale) {
     if (!(await options.onKeysChanged())) throw new Error('the keys could not be read');
     state.keysStale = false;
   }
   forgetExpired(state);
   options.metrics.feedPolled((performance.now() - begun) / 1000, count);
+}
+
+/** The first time round this says whether an earlier process of this machine saw more. */
+function notePosition(state: FeedState, { position }: FeedOptions): void {
+  if (position === undefined) return;
+  const isFirst = state.watermark === Number.NEGATIVE_INFINITY;
+  if (isFirst) state.history.checkNoted(position.noted, state.databaseMs / 1000);
+  const now = state.history.position();
+  if (now !== undefined) position.note(now);
 }
 
 function forgetExpired(state: FeedState): void {
@@ -283,6 +336,7 @@ function forgetExpired(state: FeedState): void {
 
 function apply(fact: Fact, state: FeedState, options: FeedOptions): void {
   state.cursor = fact.seq;
+  state.history.advance(fact);
   if (fact.kind === 'keys_changed') state.keysStale = true;
   else if (fact.kind === 'client_changed') options.onClientChanged(fact.target);
   else {

@@ -23,6 +23,7 @@ import type { Log } from '#server/operation/log.ts';
 import { createMetrics, type Metrics } from '#server/operation/metrics.ts';
 import { createRateLimits } from '#server/operation/rate-limits.ts';
 import { startSweeper } from '#server/operation/sweeper.ts';
+import { openPositionFile } from '#server/position.ts';
 import { raiseAccessSeconds } from '#server/store/control.ts';
 import { type Database, openDatabase } from '#server/store/database.ts';
 import { adminApp } from './admin-app.ts';
@@ -116,6 +117,7 @@ async function openNode(
     metrics,
     onClientChanged: (clientId) => clients.invalidate(clientId),
     onKeysChanged: () => keys.reload(),
+    position: await openPositionFile(config.dataDir, log),
     onGap: () => clients.clear(),
   });
   return { config, database, feed, keys, clients, audit, log, metrics };

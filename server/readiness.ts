@@ -8,7 +8,8 @@ export function readinessOf(engine: Engine): Readiness {
       await engine.feed.fresh();
       return {};
     } catch {
-      return { database: 'The revocation feed is not fresh: PostgreSQL does not answer in time.' };
+      const slow = 'The revocation feed is not fresh: PostgreSQL does not answer in time.';
+      return { database: engine.feed.refusal() ?? slow };
     }
   };
 }

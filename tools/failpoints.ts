@@ -4,6 +4,7 @@ import {
   failpointAnswers,
   failpointMoments,
   failpointStatements,
+  failpointSteps,
 } from '#server/config/failpoint.ts';
 
 const page = new URL('../docs/failpoints.md', import.meta.url);
@@ -17,6 +18,7 @@ function failpointReference(): string {
   const answers = Object.entries(failpointAnswers).map(
     ([name, paths]) => `| \`${name}\` | ${paths.map((path) => `\`${path}\``).join(', ')} |`,
   );
+  const steps = Object.entries(failpointSteps).map(([name, when]) => `| \`${name}\` | ${when} |`);
   return `<!-- Generated from server/config/failpoint.ts by \`node tools/failpoints.ts\`. Do not edit. -->
 # Failpoints
 
@@ -52,6 +54,12 @@ Reached when the answer is made, everything behind it is committed and waited fo
 | point | doors |
 | --- | --- |
 ${answers.join('\n')}
+
+## Steps of commands
+
+| point | where |
+| --- | --- |
+${steps.join('\n')}
 `;
 }
 

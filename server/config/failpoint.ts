@@ -23,6 +23,8 @@ export const failpointStatements = {
   revoke: 'revocations and their facts',
   flow_reference_put: 'what is too long for a URL',
   flow_tombstone_put: 'a logout that was refused',
+  grant_narrow: 'a narrowed grant and its fact',
+  audit_insert: 'entries of the audit log',
   insert_client: 'a new client',
   update_client: 'a changed client',
   rotate_client_secret: 'a new secret of a client',
@@ -68,7 +70,16 @@ export const failpointAnswers = {
   'answer.clients': ['/admin/clients'],
   'answer.keys': ['/admin/keys'],
   'answer.revocations': ['/admin/revocations'],
+  'answer.grants': ['/admin/grants'],
   'answer.credentials': ['/admin/credentials'],
+} as const;
+
+/** Points of commands that write in several steps. */
+export const failpointSteps = {
+  'recover.begun': 'the counter is moved and the database fenced, nothing else',
+  'recover.keys': 'the keys are gone, grants and sessions live',
+  'recover.slice': 'some grants or sessions are revoked',
+  'recover.ended': 'everything is committed, and nobody was told',
 } as const;
 
 /** Every name, in the order of docs/failpoints.md. */
@@ -77,6 +88,7 @@ export const failpointNames: readonly string[] = [
     Object.keys(failpointMoments).map((moment) => `${statement}.${moment}`),
   ),
   ...Object.keys(failpointAnswers),
+  ...Object.keys(failpointSteps),
 ];
 
 const sleepMsMax = 600_000;

@@ -9,6 +9,7 @@ export const metricEvents = {
   feed_stale: 'A request waited for the revocation feed in vain and was answered 503.',
   feed_overflow: 'There are more facts than the memory limit; checks go to PostgreSQL.',
   feed_recovered: 'The facts fit into memory again and were read anew.',
+  database_restored: 'The database has lost facts that were seen: it was restored. Alert on it.',
   key_rotated: 'A new key took its place.',
   clock_skew: 'The clock of this machine and that of the database differ.',
   client_cache_miss: 'A client was read from PostgreSQL.',

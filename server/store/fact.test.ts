@@ -32,11 +32,14 @@ describe('the poll', () => {
     expect(Math.abs(Number(rows[0]?.now_ms) - Date.now())).toBeLessThan(60_000);
   });
 
-  test('brings what came after the cursor, in order, and no more than a page', async () => {
+  test('brings the fact at the cursor and what came after it, in order, and no more than a page', async () => {
     const cursor = await revoke('subject', 'ann');
     await revoke('client', 'app');
     const { facts } = await pollFrom(cursor);
-    expect(facts).toMatchObject([{ seq: cursor + 1, kind: 'client', target: 'app' }]);
+    expect(facts).toMatchObject([
+      { seq: cursor, kind: 'subject', target: 'ann' },
+      { seq: cursor + 1, kind: 'client', target: 'app' },
+    ]);
     await store.rows.query(
       `insert into fact (seq, kind, target, expires_at)
        select nextval('fact_seq'), 'token', 'many-' || i, now() + interval '1 hour'
@@ -46,7 +49,7 @@ describe('the poll', () => {
     const page = await pollFrom(cursor + 1);
     expect(page.facts).toHaveLength(factsPerPoll);
     const rest = await pollFrom(page.facts.at(-1)?.seq ?? 0);
-    expect(rest.facts).toHaveLength(10);
+    expect(rest.facts).toHaveLength(12);
   });
 });
 

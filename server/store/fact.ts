@@ -4,16 +4,20 @@ import type { Fact, FactKind, Mortal } from '#server/store/feed.ts';
 /** Facts that one poll brings at most; a full page is followed by the next before anything is fresh. */
 export const factsPerPoll = 5000;
 
-/** The shared poll: what this database is, its time, and the facts after a cursor. */
+/**
+ * The shared poll: what this database is, its time, and the facts from a cursor on. The cursor's own
+ * comes again each time: where it is gone, the database has lost what it had said.
+ */
 export const poll: Statement = {
   name: 'feed_poll',
   text: `
-select o.epoch, o.state, o.access_seconds_max, extract(epoch from clock_timestamp()) * 1000 as now_ms,
+select o.epoch, o.state, o.access_seconds_max, o.history, o.floor_seq, o.recovery_seq,
+  extract(epoch from clock_timestamp()) * 1000 as now_ms,
   f.seq, f.kind, f.target, f.version, extract(epoch from f.expires_at)::bigint as expires_at
 from control o
 left join lateral (
   select f.seq, f.kind, f.target, f.version, f.expires_at from fact f
-  where f.seq > $1
+  where f.seq >= $1
   order by f.seq
   limit 5000
 ) f on true
@@ -24,6 +28,9 @@ export interface PollRow {
   epoch: string;
   state: string;
   access_seconds_max: number;
+  history: string;
+  floor_seq: string;
+  recovery_seq: string | null;
   now_ms: string;
   seq: string | null;
   kind: FactKind;

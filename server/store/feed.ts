@@ -64,5 +64,7 @@ export interface Feed {
   size(): number;
   /** True while there are more facts than may be held, and PostgreSQL is asked. */
   isOver(): boolean;
+  /** Why nothing will be fresh until a restart: the database has lost what it had said. */
+  refusal(): string | undefined;
   close(): Promise<void>;
 }

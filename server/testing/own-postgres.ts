@@ -1,6 +1,9 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, chown, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { withClient } from '#server/postgres/cluster.ts';
 import { startEmbeddedPostgres } from '#server/postgres/embedded.ts';
 import { roles } from '#server/postgres/passwords.ts';
@@ -12,13 +15,25 @@ export interface OwnPostgres {
   readonly port: number;
   /** Its migrated database; the URLs go by the Unix socket. */
   readonly database: TestDatabase;
+  /** The process of the postmaster. */
+  pid(): number;
   stop(): Promise<void>;
   /** Starts it again, on the same port and data. */
   start(): Promise<void>;
   /** Ends the connections of this name that came by TCP; gives how many there were. */
   killRemote(applicationName: string): Promise<number>;
+  /** SIGKILL to the postmaster; its children end themselves. `start` recovers. */
+  kill(): Promise<void>;
+  /** SIGKILL to one backend, after which PostgreSQL ends all of them and recovers by itself. */
+  killBackend(): Promise<number>;
+  /** A base backup of the running server: its files, copied between pg_backup_start and _stop. */
+  backUp(): Promise<void>;
+  /** Stops it if it runs, and puts the files of the backup in place of its own. `start` replays. */
+  restore(): Promise<void>;
   close(): Promise<void>;
 }
+
+const run = promisify(execFile);
 
 /** Starts it with the tables of Gatehouse in it. */
 export async function startOwnPostgres(): Promise<OwnPostgres> {
@@ -26,13 +41,64 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
   await chmod(dataDir, 0o755);
   let postgres = await startEmbeddedPostgres({ dataDir });
   const { urls, port } = postgres;
+  const clusterDir = await withClient(urls.superuser, async (client) => {
+    const { rows } = await client.query<{ data_directory: string }>('show data_directory');
+    return rows[0]?.data_directory ?? '';
+  });
+  const backupDir = join(dataDir, 'backup');
+  let stopped = false;
   await migrate({ ownerUrl: urls.owner, serverRole: roles.server, usageRole: roles.usage });
   return {
     port,
     database: { urls, close: async () => {} },
-    stop: () => postgres.stop(),
+    pid: () => postgres.pid,
+    async stop() {
+      stopped = true;
+      await postgres.stop();
+    },
     async start() {
       postgres = await startEmbeddedPostgres({ dataDir, port });
+      stopped = false;
+    },
+    async kill() {
+      stopped = true;
+      process.kill(postgres.pid, 'SIGKILL');
+      await postgres.ended;
+      await rm(join(clusterDir, 'postmaster.pid'), { force: true });
+      // A child that still ends holds the shared memory, and PostgreSQL would not start beside it.
+      await childrenGone(clusterDir);
+    },
+    killBackend: () =>
+      withClient(urls.superuser, async (client) => {
+        const { rows } = await client.query<{ pid: number }>(
+          `select a.pid from pg_stat_activity a
+           where a.application_name like 'gatehouse-%' order by random() limit 1`,
+        );
+        const pid = rows[0]?.pid;
+        if (pid !== undefined) process.kill(pid, 'SIGKILL');
+        return pid ?? 0;
+      }),
+    async backUp() {
+      await rm(backupDir, { recursive: true, force: true });
+      const { uid, gid } = await stat(clusterDir);
+      await withClient(urls.superuser, async (client) => {
+        await client.query(`select pg_backup_start('test', fast => true)`);
+        await run('cp', ['-a', clusterDir, backupDir]);
+        const { rows } = await client.query<{ labelfile: string }>(
+          'select s.labelfile from pg_backup_stop(wait_for_archive => false) s',
+        );
+        await run('cp', ['-a', `${clusterDir}/pg_wal/.`, `${backupDir}/pg_wal/`]);
+        const label = join(backupDir, 'backup_label');
+        await writeFile(label, rows[0]?.labelfile ?? '');
+        await chown(label, uid, gid);
+      });
+      await rm(join(backupDir, 'postmaster.pid'), { force: true });
+    },
+    async restore() {
+      if (!stopped) await postgres.stop();
+      stopped = true;
+      await rm(clusterDir, { recursive: true, force: true });
+      await run('cp', ['-a', backupDir, clusterDir]);
     },
     killRemote: (applicationName) =>
       withClient(urls.superuser, async (client) => {
@@ -44,8 +110,18 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
         return rows[0]?.killed ?? 0;
       }),
     async close() {
-      await postgres.stop();
+      if (!stopped) await postgres.stop();
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Waits until no process has the cluster's directory as its own. */
+async function childrenGone(clusterDir: string): Promise<void> {
+  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += 50) {
+    const { stdout } = await run('sh', ['-c', 'readlink /proc/[0-9]*/cwd || true']);
+    if (!stdout.split('\n').includes(clusterDir)) return;
+    await sleep(50);
+  }
+  throw new Error('processes of a killed PostgreSQL do not end');
 }
