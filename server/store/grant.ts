@@ -124,6 +124,8 @@ on conflict (subject, client_id) do update set (
       -- two consents remembered for ever add up; one with an end takes the other's place
       g.remember and excluded.remember
         and g.remember_until is null and excluded.remember_until is null as adds
+    -- or each case above would probe the cutoffs anew: 31 probes and 65 buffers, not 9 and 21
+    offset 0
   ) d
 )
 where g.cut_seq <= excluded.grant_born
