@@ -3,7 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { insertClient } from '#server/store/client.ts';
 import { factsOf, type PollRow, poll } from '#server/store/fact.ts';
-import { openTestStore, type TestStore, writeLogin } from '#server/testing/records.ts';
+import { giveGrants } from '#server/store/grant.ts';
+import { newGrant, openTestStore, type TestStore, writeLogin } from '#server/testing/records.ts';
 import {
   grantIdsOf,
   grantIdsOfConsent,
@@ -192,6 +193,31 @@ describe('what is alive of a subject', () => {
     expect(await grantIdsOfConsent(store.database, a.grant.flowId)).toEqual([]);
     expect(await sessionIdsOf(store.database, subject)).toEqual([a.session.id]);
   });
+});
+
+test('a consent is found by its request however the flow went, and however many there are', async () => {
+  const skipped = { ...(await writeLogin(store.database)), flowId: randomUUID() };
+  const { session, grant } = skipped;
+  // The person was signed in before, and the code has not been redeemed: only the grant knows the flow.
+  await giveGrants(store.database, [newGrant(session, { flowId: skipped.flowId })]);
+  expect(await grantIdsOfConsent(store.database, skipped.flowId)).toEqual([grant.id]);
+  // The consent before is no longer the last one, and an unknown request is nobody's.
+  expect(await grantIdsOfConsent(store.database, grant.flowId)).toEqual([]);
+  expect(await grantIdsOfConsent(store.database, randomUUID())).toEqual([]);
+
+  await store.rows.query(
+    `insert into "grant" (subject, client_id, id, scope, audience, login_born, grant_born,
+       last_flow_id, session_id)
+     select 'walked-' || n, 'app', gen_random_uuid(), '{}', '{}', 0, 0, gen_random_uuid(),
+       gen_random_uuid() from generate_series(1, 4500) n`,
+  );
+  const { rows } = await store.rows.query<{ id: string; last_flow_id: string }>(
+    `select g.id, g.last_flow_id from "grant" g where g.subject in ('walked-1', 'walked-4400')`,
+  );
+  for (const one of rows) {
+    expect(await grantIdsOfConsent(store.database, one.last_flow_id)).toEqual([one.id]);
+  }
+  await store.rows.query(`delete from "grant" where subject like 'walked-%'`);
 });
 
 test('facts are numbered in commit order: a poller for seq > cursor misses none', async () => {

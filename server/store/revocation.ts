@@ -136,21 +136,65 @@ export async function grantIdsOf(
   return rows.map((row) => row.id);
 }
 
-const grantOfConsent: Statement = {
-  name: 'grant_of_consent',
+/**
+ * Whose consent a flow asked for: the flow's id is that of the chain and, where the person signed in
+ * for it, of the login. Probes chain and session by id, grant by (subject, client).
+ */
+const grantOfFlow: Statement = {
+  name: 'grant_of_flow',
   text: `
-select g.id from "grant" g
-where g.last_flow_id = $1 and g.revoked_at is null
-limit 100`,
+select g.id
+from (
+  select c.subject, c.client_id from chain c where c.id = $1
+  union all
+  select s.subject, null from session s where s.id = $1
+) w
+left join "grant" g on g.subject = w.subject
+  and (w.client_id is null or g.client_id = w.client_id)
+  and g.last_flow_id = $1 and g.revoked_at is null`,
 };
 
-/** The ids of living grants whose last consent had this id. Scans: an administrator's rare request. */
+/** Reads grant by id, 2000 rows at a time. */
+const grantsByFlow: Statement = {
+  name: 'grants_by_flow',
+  text: `
+with slice as (
+  select g.id, g.last_flow_id, g.revoked_at from "grant" g where g.id > $1 order by g.id limit 2000
+)
+select s.id, s.last_flow_id = $2 and s.revoked_at is null as found
+from slice s
+where s.last_flow_id = $2
+  or s.id = (select l.id from slice l order by l.id desc limit 1)
+order by s.id`,
+};
+
+const firstId = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * The ids of living grants whose last consent had this id. As a rule two probes. Where the person had
+ * signed in before, and the code was never redeemed or its chain has been swept, nothing else knows
+ * the flow, and the grants are walked in slices: about 1 us a grant, for an administrator's rare
+ * request. An index would cost every consent (docs/growth.md).
+ */
 export async function grantIdsOfConsent(
   database: Database,
   consentRequestId: string,
 ): Promise<readonly string[]> {
-  const rows = await database.query<{ id: string }>(grantOfConsent, [consentRequestId]);
-  return rows.map((row) => row.id);
+  const known = await database.query<{ id: string | null }>(grantOfFlow, [consentRequestId]);
+  if (known.length > 0) {
+    const ids = known.flatMap(({ id }) => (id === null ? [] : [id]));
+    return [...new Set(ids)];
+  }
+  const found: string[] = [];
+  for (let after: string | undefined = firstId; after !== undefined; ) {
+    const rows: { id: string; found: boolean }[] = await database.query(grantsByFlow, [
+      after,
+      consentRequestId,
+    ]);
+    found.push(...rows.filter((row) => row.found).map((row) => row.id));
+    after = rows.at(-1)?.id;
+  }
+  return found;
 }
 
 const sessionsOf: Statement = {
