@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { Database, Statement } from '#server/store/database.ts';
+import { type Database, plannerOptions, type Statement } from '#server/store/database.ts';
 
 /** Tables that grow by use and are swept. All others are as large as what people registered. */
 export type SweptTable =
@@ -39,6 +39,8 @@ export async function openSweepConnection(url: string): Promise<SweepConnection 
   const client = new pg.Client({
     connectionString: url,
     application_name: 'gatehouse-sweeper',
+    // On tables that PostgreSQL has no statistics of yet, a slice would be a scan and a hash.
+    options: plannerOptions,
     connectionTimeoutMillis: 5_000,
     statement_timeout: statementMsMax,
     lock_timeout: lockMsMax,
