@@ -52,8 +52,11 @@ export const everyScope = 'openid offline_access profile api.read api.write';
 
 /** Starts a server of its own for a test file. */
 export async function deploy(options: TestServerOptions = {}): Promise<Deployment> {
-  const server = await startServer(options);
-  const issuer = options.env?.GATEHOUSE_ISSUER ?? server.publicUrl;
+  return deploymentOf(await startServer(options), options.env?.GATEHOUSE_ISSUER);
+}
+
+/** What tests ask of a server that runs; its issuer is its own address unless one is named. */
+export function deploymentOf(server: TestServer, issuer = server.publicUrl): Deployment {
   const admin = (method: string, path: string, body?: unknown) =>
     call(server.adminUrl + path, {
       method,

@@ -83,8 +83,8 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   const database = options.database ?? (await createTestDatabase());
   const dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-server-'));
   await chmod(dataDir, 0o755);
-  const publicPort = await testPort();
-  const adminPort = await testPort();
+  const publicPort = options.env?.GATEHOUSE_PUBLIC_PORT ?? (await testPort());
+  const adminPort = options.env?.GATEHOUSE_ADMIN_PORT ?? (await testPort());
   const adminToken = randomBytes(24).toString('base64url');
   const child = spawn(process.execPath, ['cli/main.ts', 'serve'], {
     cwd: root,
@@ -109,7 +109,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     stream.setEncoding('utf8').on('data', (text: string) => written.push(text));
   }
   const output = () => written.join('');
-  const publicUrl = `http://127.0.0.1:${options.env?.GATEHOUSE_PUBLIC_PORT ?? publicPort}`;
+  const publicUrl = `http://127.0.0.1:${publicPort}`;
   const cleanUp = async () => {
     if (options.database === undefined) await database.close();
     await rm(dataDir, { recursive: true, force: true });
@@ -123,7 +123,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
   }
   return {
     publicUrl,
-    adminUrl: `http://127.0.0.1:${options.env?.GATEHOUSE_ADMIN_PORT ?? adminPort}`,
+    adminUrl: `http://127.0.0.1:${adminPort}`,
     adminToken: options.env?.GATEHOUSE_ADMIN_TOKEN ?? adminToken,
     pid: child.pid ?? 0,
     dataDir,

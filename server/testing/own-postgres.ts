@@ -13,6 +13,8 @@ import type { TestDatabase } from './harness.ts';
 /** A PostgreSQL of one test file, which may be stopped without harm to the others. */
 export interface OwnPostgres {
   readonly port: number;
+  /** What PostgreSQL writes of itself. */
+  readonly logFile: string;
   /** Its migrated database; the URLs go by the Unix socket. */
   readonly database: TestDatabase;
   /** The process of the postmaster. */
@@ -35,11 +37,13 @@ export interface OwnPostgres {
 
 const run = promisify(execFile);
 
-/** Starts it with the tables of Gatehouse in it. */
-export async function startOwnPostgres(): Promise<OwnPostgres> {
+/** Starts it with the tables of Gatehouse in it, and with these settings beside ours. */
+export async function startOwnPostgres(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<OwnPostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-own-'));
   await chmod(dataDir, 0o755);
-  let postgres = await startEmbeddedPostgres({ dataDir });
+  let postgres = await startEmbeddedPostgres({ dataDir, settings });
   const { urls, port } = postgres;
   const clusterDir = await withClient(urls.superuser, async (client) => {
     const { rows } = await client.query<{ data_directory: string }>('show data_directory');
@@ -50,6 +54,7 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
   await migrate({ ownerUrl: urls.owner, serverRole: roles.server, usageRole: roles.usage });
   return {
     port,
+    logFile: join(dataDir, 'postgres.log'),
     database: { urls, close: async () => {} },
     pid: () => postgres.pid,
     async stop() {
@@ -57,7 +62,7 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
       await postgres.stop();
     },
     async start() {
-      postgres = await startEmbeddedPostgres({ dataDir, port });
+      postgres = await startEmbeddedPostgres({ dataDir, port, settings });
       stopped = false;
     },
     async kill() {
