@@ -24,10 +24,6 @@ create table migrate.control (
   opening_key bytea check (octet_length(opening_key) = 32),
   poll_ms integer not null default 1000 check (poll_ms between 1 and 60000),
   near boolean not null default false,
-  -- How far the tool has come; only the tool reads it.
-  phase text not null check (
-    phase in ('prepared', 'copied', 'following', 'switched', 'rolled back')
-  ),
   asked text check (asked in ('pause', 'stop')),
   changed_at timestamptz not null default clock_timestamp(),
   check ((state = 'fenced') = (fence_until is not null)),
@@ -143,11 +139,12 @@ create table migrate.range (
 
 -- What the last verification found and nobody has repaired.
 create table migrate.difference (
+  side text not null check (side in ('blue', 'green')),
   target_table text not null,
   key jsonb not null,
   kind text not null check (kind in ('missing', 'extra', 'differs')),
   found_at timestamptz not null default clock_timestamp(),
-  primary key (target_table, key)
+  primary key (side, target_table, key)
 );
 
 -- Secondary indexes that were set aside so that the copy is fast, to be made again after it.

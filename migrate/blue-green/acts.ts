@@ -1,0 +1,129 @@
+import type { Answer, Input } from './command.ts';
+import { copy } from './copy.ts';
+import type { Side } from './database.ts';
+import { Failure } from './failure.ts';
+import { follow } from './follow.ts';
+import { type Run, standing } from './migration.ts';
+import { plan } from './plan.ts';
+import { prepare } from './prepare.ts';
+import { ordersFound, repair } from './repair.ts';
+import { switchOver } from './switch.ts';
+import { isSound, type Verdict, verify } from './verify.ts';
+
+/** Fills green. */
+export async function runCopy(run: Run, input: Input): Promise<Answer> {
+  const outcome = await copy(run, {
+    workers: input.count('workers', 4, 1, 64),
+    rowsPerSecondMax: input.countIfGiven('rows-per-second', 1, 1e9),
+    activeMax: input.countIfGiven('active-max', 0, 1e6),
+    replicaLagMsMax: input.countIfGiven('replica-lag-ms', 0, 1e9),
+  });
+  return { outcome };
+}
+
+/** Keeps the other side in step. */
+export async function runFollow(run: Run, input: Input): Promise<Answer> {
+  await follow(run, {
+    batchMax: input.count('batch', 5_000, 1, 100_000),
+    intervalMs: input.count('interval-ms', 200, 1, 60_000),
+    untilCaughtUp: input.flag('once'),
+  });
+  return {};
+}
+
+/** Compares both sides, lists what it finds, and refuses where they differ. */
+export async function verified(run: Run, input: Input): Promise<Verdict> {
+  const verdict = await verify(run, input.count('workers', 4, 1, 64));
+  for (const { side, table, key, kind } of verdict.differences.slice(0, 20)) {
+    run.report.line(`${side}: ${table} ${JSON.stringify(key)} ${kind}`);
+  }
+  for (const sentence of verdict.broken) run.report.line(sentence);
+  const { rows, ranges, ms, differences, broken } = verdict;
+  if (!isSound(verdict)) {
+    throw new Failure(
+      `verify: ${differences.length}${verdict.more ? ' or more' : ''} rows differ, ` +
+        `${broken.length} checks do not hold (${rows} rows compared in ${ms} ms). ` +
+        '"migrate repair --side ... --found" restores rows from the other side.',
+    );
+  }
+  run.report.line(`verify: ${rows} rows in ${ranges} ranges agree, every check holds (${ms} ms)`);
+  return verdict;
+}
+
+/** A verdict as the answer of a command. */
+export const answerOf = (verdict: Verdict): Answer => ({ ...verdict });
+
+/** Verifies and switches, and prints what took how long. */
+export async function runSwitch(run: Run, input: Input): Promise<Answer> {
+  if (!input.flag('no-verify')) await verified(run, input);
+  const timeline = await switchOver(run, {
+    holdMsMax: input.count('hold-ms', 2_000, 50, 60_000),
+    lockMsMax: input.count('lock-ms', 100, 1, 10_000),
+    attemptsMax: input.count('attempts', 10, 1, 1_000),
+    noticeMs: 0,
+  });
+  for (const { step, ms } of timeline.steps)
+    run.report.line(`  ${String(ms).padStart(8)} ms  ${step}`);
+  run.report.line(
+    `${timeline.to} is live (epoch ${timeline.epoch}); writes were held for ${timeline.heldMs} ms`,
+  );
+  return { ...timeline };
+}
+
+/** Restores the rows that the options name. */
+export async function runRepair(run: Run, input: Input): Promise<Answer> {
+  const side = sideOf(input);
+  const table = input.text('table');
+  if (input.flag('found') === (table !== undefined)) {
+    throw new Failure('Say either --found, or --table and at least one --key.');
+  }
+  const orders =
+    table === undefined
+      ? await ordersFound(run, side)
+      : [{ side, table: table.includes('.') ? table : `public.${table}`, keys: keysOf(input) }];
+  const rows = await repair(run, orders);
+  const from = side === 'blue' ? 'green' : 'blue';
+  run.report.line(`${rows} rows of ${side} restored from ${from}`);
+  return { rows };
+}
+
+function keysOf(input: Input): readonly (readonly string[])[] {
+  const keys = input.texts('key').map((text) => {
+    const parsed: unknown = (() => {
+      try {
+        return JSON.parse(text);
+      } catch {
+        return undefined;
+      }
+    })();
+    if (Array.isArray(parsed) && parsed.length > 0) return parsed.map(String);
+    throw new Failure(`--key ${text}: write a JSON array of texts, as '["42"]'.`);
+  });
+  if (keys.length === 0) throw new Failure('--table needs at least one --key.');
+  return keys;
+}
+
+/** The side that `--side` names. */
+export function sideOf(input: Input): Side {
+  const side = input.text('side');
+  if (side === 'blue' || side === 'green') return side;
+  throw new Failure('Say --side blue or --side green.');
+}
+
+/** Goes on from wherever a migration stands until green is live. */
+export async function runAll(run: Run, input: Input): Promise<Answer> {
+  const tables = run.routes.forward.tables.length;
+  const phase = async () => (await standing(run.blue, run.green, tables)).phase;
+  const found = await plan(run);
+  if (found.refusals.length > 0) throw new Failure(found.refusals.join('\n'));
+  if (['none', 'partial', 'copying'].includes(await phase())) {
+    await prepare(run);
+    const { outcome } = await runCopy(run, input);
+    if (outcome !== 'done') return { outcome };
+  }
+  const once: Input = { ...input, flag: (name) => name === 'once' || input.flag(name) };
+  if (['building', 'following'].includes(await phase())) await runFollow(run, once);
+  if (['following', 'returned'].includes(await phase())) return runSwitch(run, input);
+  run.report.line(`Nothing is left to do by "run" in phase ${await phase()}.`);
+  return {};
+}

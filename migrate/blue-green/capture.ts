@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import { tableShape } from './catalog.ts';
+import { inTransaction } from './database.ts';
+import { Failure, sqlStateOf } from './failure.ts';
+import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
+import type { ResolvedSource } from './projection.ts';
+
+const guardName = 'migrate_guard';
+const captureNames = {
+  insert: 'migrate_capture_insert',
+  update: 'migrate_capture_update',
+  delete: 'migrate_capture_delete',
+  truncate: 'migrate_capture_truncate',
+} as const;
+/** Every trigger that the tool makes on a mapped table. */
+export const triggerNames: readonly string[] = [guardName, ...Object.values(captureNames)];
+
+const lockTimeoutMs = 200;
+const lockAttemptsMax = 100;
+
+/**
+ * DDL on one table, in a short transaction that gives up its place in the queue of locks and tries
+ * again: writers that stand behind it wait 0.2 s at most.
+ */
+async function patiently(client: pg.Client, table: TableName, ddl: readonly string[]) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await inTransaction(client, async () => {
+        await client.query(`set local lock_timeout = '${lockTimeoutMs}ms'`);
+        for (const statement of ddl) await client.query(statement);
+      });
+    } catch (error) {
+      // lock_not_available, deadlock_detected
+      if (!['55P03', '40P01'].includes(sqlStateOf(error))) throw error;
+      if (attempt >= lockAttemptsMax) {
+        throw new Failure(
+          `${textOf(table)} could not be locked in ${lockAttemptsMax} attempts of ` +
+            `${lockTimeoutMs} ms: a transaction holds it. Find it in pg_stat_activity ` +
+            '(oldest xact_start), end it, and start again.',
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50 + 10 * Math.min(attempt, 20)));
+    }
+  }
+}
+
+/** Where rows of a table can be written directly: itself and its partitions. */
+async function placesOf(client: pg.Client, table: TableName): Promise<readonly TableName[]> {
+  const shape = await tableShape(client, table);
+  return shape?.places ?? [];
+}
+
+/** Puts the guard on a table and its partitions, armed or not. Idempotent. */
+export async function setGuard(client: pg.Client, table: TableName, armed: boolean): Promise<void> {
+  for (const place of await placesOf(client, table)) {
+    const found = await triggersOf(client, place);
+    const state = found.get(guardName);
+    if (state === (armed ? 'A' : 'D')) continue;
+    const onTable = quotedTable(place);
+    const create = `create trigger ${guardName} before insert or update or delete or truncate
+      on ${onTable} for each statement execute function migrate.guard()`;
+    const enable = `alter table ${onTable} ${armed ? 'enable always' : 'disable'} trigger ${guardName}`;
+    await patiently(client, place, state === undefined ? [create, enable] : [enable]);
+  }
+}
+
+/**
+ * Starts capture on a table and its partitions. When this returns, no transaction is under way that
+ * wrote before: the trigger waits for them, so whatever is read from now on or logged is all.
+ */
+export async function captureTable(client: pg.Client, source: ResolvedSource): Promise<void> {
+  for (const place of await placesOf(client, source.table)) {
+    const found = await triggersOf(client, place);
+    if (Object.values(captureNames).every((name) => found.get(name) === 'A')) continue;
+    await patiently(client, place, captureDdl(source, place));
+  }
+}
+
+/** Whether all captures of a table and its partitions are there and enabled. */
+export async function isCaptured(client: pg.Client, table: TableName): Promise<boolean> {
+  for (const place of await placesOf(client, table)) {
+    const found = await triggersOf(client, place);
+    if (!Object.values(captureNames).every((name) => found.get(name) === 'A')) return false;
+  }
+  return true;
+}
+
+function captureDdl(source: ResolvedSource, place: TableName): readonly string[] {
+  const name = textOf(source.table);
+  const columns = (alias: string) =>
+    `jsonb_build_array(${source.columns.map((column) => `${alias}.${quoted(column.name)}`).join(', ')})`;
+  const from: Readonly<Record<string, string>> = {
+    insert: `select ${columns('n')} as key from new_rows n`,
+    update: `select ${columns('o')} as key from old_rows o union select ${columns('n')} from new_rows n`,
+    delete: `select ${columns('o')} as key from old_rows o`,
+  };
+  const tables: Readonly<Record<string, string>> = {
+    insert: 'referencing new table as new_rows',
+    update: 'referencing old table as old_rows new table as new_rows',
+    delete: 'referencing old table as old_rows',
+  };
+  const onTable = quotedTable(place);
+  const functions = functionNames(source.table);
+  const events = ['insert', 'update', 'delete'] as const;
+  return [
+    ...events.flatMap((event) => [
+      `create or replace function ${functions[event]}() returns trigger language plpgsql
+       security definer set search_path = pg_catalog, pg_temp as ${literal(`begin
+         if current_setting('migrate.origin', true) =
+            (select c.migration_id::text from migrate.control c) then
+           return null;
+         end if;
+         insert into migrate.change (source_table, key, action)
+         select ${literal(name)}, k.key, ${literal(event[0] ?? '')} from (${from[event]}) k;
+         return null;
+       end`)}`,
+      `drop trigger if exists ${captureNames[event]} on ${onTable}`,
+      `create trigger ${captureNames[event]} after ${event} on ${onTable} ${tables[event]}
+       for each statement execute function ${functions[event]}()`,
+      `alter table ${onTable} enable always trigger ${captureNames[event]}`,
+    ]),
+    `create or replace function ${functions.truncate}() returns trigger language plpgsql as ${literal(
+      `begin
+         raise exception using errcode = 'MG002',
+           message = ${literal(`${name} is being migrated: truncate would lose rows unseen`)},
+           hint = 'Delete the rows instead.';
+       end`,
+    )}`,
+    `drop trigger if exists ${captureNames.truncate} on ${onTable}`,
+    `create trigger ${captureNames.truncate} before truncate on ${onTable}
+     for each statement execute function ${functions.truncate}()`,
+    `alter table ${onTable} enable always trigger ${captureNames.truncate}`,
+  ];
+}
+
+function functionNames(table: TableName) {
+  const digest = createHash('sha256').update(textOf(table)).digest('hex').slice(0, 16);
+  const of = (event: string) => `migrate.capture_${event}_${digest}`;
+  return {
+    insert: of('insert'),
+    update: of('update'),
+    delete: of('delete'),
+    truncate: of('truncate'),
+  };
+}
+
+/** Takes our triggers off a table and its partitions; `capture` leaves the guard. */
+export async function removeTriggers(
+  client: pg.Client,
+  table: TableName,
+  which: 'all' | 'capture' = 'all',
+): Promise<void> {
+  for (const place of await placesOf(client, table)) {
+    const found = await triggersOf(client, place);
+    const ours = triggerNames.filter(
+      (name) => found.has(name) && (which === 'all' || name !== guardName),
+    );
+    if (ours.length === 0) continue;
+    await patiently(
+      client,
+      place,
+      ours.map((name) => `drop trigger ${name} on ${quotedTable(place)}`),
+    );
+  }
+}
+
+/** Our triggers on a table, each with how it is enabled (A always, O, R, D disabled). */
+async function triggersOf(
+  client: pg.Client,
+  table: TableName,
+): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await client.query<{ name: string; enabled: string }>(
+    `select t.tgname as name, t.tgenabled as enabled from pg_trigger t
+     where t.tgrelid = to_regclass($1) and t.tgname = any($2)`,
+    [quotedTable(table), triggerNames],
+  );
+  return new Map(rows.map(({ name, enabled }) => [name, enabled]));
+}

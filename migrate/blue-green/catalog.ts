@@ -1,0 +1,210 @@
+import type pg from 'pg';
+import { quotedTable, type TableName } from './names.ts';
+
+/** A column as the catalog describes it. */
+export interface Column {
+  readonly name: string;
+  /** With its modifier: `numeric(12,2)`. */
+  readonly type: string;
+  /** One of PostgreSQL's own types, so that it exists on the other server too. */
+  readonly builtin: boolean;
+  readonly required: boolean;
+  readonly generated: boolean;
+}
+
+/** A table as the catalog describes it. */
+export interface TableShape {
+  readonly oid: number;
+  /** r: ordinary, p: partitioned, v, m, f: neither can be mapped. */
+  readonly kind: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly columns: readonly Column[];
+  readonly primaryKey: readonly string[];
+  /** Where rows lie: the table itself, or every partition with the parents. */
+  readonly places: readonly TableName[];
+}
+
+/** Undefined: there is no such table. */
+export async function tableShape(
+  client: pg.Client,
+  table: TableName,
+): Promise<TableShape | undefined> {
+  const { rows } = await client.query<{
+    oid: number;
+    kind: string;
+    rows: number;
+    bytes: number;
+  }>(
+    `select c.oid::int8::int as oid, c.relkind as kind,
+       (select coalesce(sum(greatest(l.reltuples, 0)), 0)::float8 from pg_class l
+        where l.oid = c.oid and c.relkind <> 'p'
+          or l.oid in (select t.relid from pg_partition_tree(c.oid) t where t.isleaf)) as rows,
+       (select coalesce(sum(pg_total_relation_size(l.oid)), 0)::float8 from pg_class l
+        where l.oid = c.oid and c.relkind <> 'p'
+          or l.oid in (select t.relid from pg_partition_tree(c.oid) t where t.isleaf)) as bytes
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = $1 and c.relname = $2`,
+    [table.schema, table.name],
+  );
+  const [found] = rows;
+  if (found === undefined) return undefined;
+  const columns = await columnsOf(client, found.oid);
+  const key = await client.query<{ name: string }>(
+    `select a.attname as name from pg_index i
+     cross join lateral unnest(i.indkey::int2[]) with ordinality k(attnum, at)
+     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+     where i.indrelid = $1 and i.indisprimary order by k.at`,
+    [found.oid],
+  );
+  const places = await client.query<{ schema: string; name: string }>(
+    `select n.nspname as schema, c.relname as name from pg_class c
+     join pg_namespace n on n.oid = c.relnamespace
+     where c.oid = $1 or c.oid in (select t.relid from pg_partition_tree($1::oid) t)
+     order by c.oid`,
+    [found.oid],
+  );
+  return {
+    ...found,
+    columns,
+    primaryKey: key.rows.map(({ name }) => name),
+    places: places.rows,
+  };
+}
+
+async function columnsOf(client: pg.Client, oid: number): Promise<readonly Column[]> {
+  const { rows } = await client.query<Column>(
+    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
+       (t.typnamespace = 'pg_catalog'::regnamespace) as builtin,
+       (a.attnotnull and not a.atthasdef and a.attidentity = '') as required,
+       (a.attgenerated <> '') as generated
+     from pg_attribute a join pg_type t on t.oid = a.atttypid
+     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
+    [oid],
+  );
+  return rows;
+}
+
+/** The columns that a query gives, with the names of their types; throws what PostgreSQL refuses. */
+export async function queryColumns(
+  client: pg.Client,
+  sql: string,
+): Promise<readonly { readonly name: string; readonly type: string }[]> {
+  const { fields } = await client.query(`with q as (${sql}\n) table q limit 0`);
+  const { rows } = await client.query<{ type: string }>(
+    `select format_type(f.oid, null) as type
+     from unnest($1::oid[]) with ordinality f(oid, at) order by f.at`,
+    [fields.map(({ dataTypeID }) => dataTypeID)],
+  );
+  return fields.map(({ name }, at) => ({ name, type: rows[at]?.type ?? 'text' }));
+}
+
+/** A foreign key between tables. */
+export interface ForeignKey {
+  readonly name: string;
+  readonly table: TableName;
+  readonly columns: readonly string[];
+  readonly refers: TableName;
+  readonly referred: readonly string[];
+}
+
+/** Foreign keys from or to one of these tables. */
+export async function foreignKeys(
+  client: pg.Client,
+  tables: readonly TableName[],
+): Promise<readonly ForeignKey[]> {
+  const { rows } = await client.query<{
+    name: string;
+    schema: string;
+    table: string;
+    columns: string[];
+    refers_schema: string;
+    refers: string;
+    referred: string[];
+  }>(
+    `with mapped as (select to_regclass(t.name)::oid as oid from unnest($1::text[]) t(name))
+     select k.conname as name, n.nspname as schema, c.relname as "table",
+       (select array_agg(a.attname::text order by u.at)
+        from unnest(k.conkey) with ordinality u(attnum, at)
+        join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum) as columns,
+       m.nspname as refers_schema, r.relname as refers,
+       (select array_agg(a.attname::text order by u.at)
+        from unnest(k.confkey) with ordinality u(attnum, at)
+        join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.attnum) as referred
+     from pg_constraint k
+     join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+     join pg_class r on r.oid = k.confrelid join pg_namespace m on m.oid = r.relnamespace
+     where k.contype = 'f' and k.conparentid = 0
+       and (k.conrelid in (select oid from mapped) or k.confrelid in (select oid from mapped))
+     order by k.conname`,
+    [tables.map(quotedTable)],
+  );
+  return rows.map((row) => ({
+    name: row.name,
+    table: { schema: row.schema, name: row.table },
+    columns: row.columns,
+    refers: { schema: row.refers_schema, name: row.refers },
+    referred: row.referred,
+  }));
+}
+
+/** Sequences that belong to a column of one of these tables. */
+export async function ownedSequences(
+  client: pg.Client,
+  tables: readonly TableName[],
+): Promise<
+  readonly { readonly sequence: TableName; readonly table: TableName; readonly column: string }[]
+> {
+  const { rows } = await client.query<{
+    schema: string;
+    name: string;
+    table_schema: string;
+    table_name: string;
+    column: string;
+  }>(
+    `select n.nspname as schema, s.relname as name, tn.nspname as table_schema,
+       t.relname as table_name, a.attname as "column"
+     from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
+     join pg_namespace n on n.oid = s.relnamespace
+     join pg_class t on t.oid = d.refobjid join pg_namespace tn on tn.oid = t.relnamespace
+     join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+     where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+       and d.deptype in ('a', 'i') and t.oid in (
+         select to_regclass(m.name)::oid from unnest($1::text[]) m(name))
+     order by 1, 2`,
+    [tables.map(quotedTable)],
+  );
+  return rows.map((row) => ({
+    sequence: { schema: row.schema, name: row.name },
+    table: { schema: row.table_schema, name: row.table_name },
+    column: row.column,
+  }));
+}
+
+/** Whether this role may do what the tool needs beyond owning the tables. */
+export async function toolRights(client: pg.Client): Promise<{
+  readonly role: string;
+  readonly superuser: boolean;
+  readonly maySkipTriggers: boolean;
+  readonly version: number;
+}> {
+  const { rows } = await client.query<{
+    role: string;
+    superuser: boolean;
+    may_skip: boolean;
+    version: number;
+  }>(
+    `select current_user as role, r.rolsuper as superuser,
+       has_parameter_privilege('session_replication_role', 'set') as may_skip,
+       current_setting('server_version_num')::int as version
+     from pg_roles r where r.rolname = current_user`,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new Error('pg_roles does not know the current user');
+  return {
+    role: row.role,
+    superuser: row.superuser,
+    maySkipTriggers: row.may_skip,
+    version: row.version,
+  };
+}

@@ -1,0 +1,164 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import type { Database, Side } from './database.ts';
+import { sqlStateOf } from './failure.ts';
+import type { State } from './state.ts';
+
+/** The control row of one database. */
+export interface Control {
+  readonly migrationId: string;
+  readonly mapping: string;
+  readonly side: Side;
+  readonly state: State;
+  readonly epoch: number;
+  readonly fenceId: string | null;
+  readonly openingKey: Buffer | null;
+  readonly hasOpeningLock: boolean;
+  readonly pollMs: number;
+  readonly asked: 'pause' | 'stop' | null;
+}
+
+/** Undefined: nothing is prepared in this database. */
+export async function readControl(client: pg.Client): Promise<Control | undefined> {
+  try {
+    const { rows } = await client.query<Control>(
+      `select c.migration_id as "migrationId", c.mapping, c.side, c.state, c.epoch::int as epoch,
+         c.fence_id as "fenceId", c.opening_key as "openingKey",
+         c.opening_lock is not null as "hasOpeningLock", c.poll_ms as "pollMs", c.asked
+       from migrate.control c`,
+    );
+    return rows[0];
+  } catch (error) {
+    // undefined_table, invalid_schema_name
+    if (['42P01', '3F000'].includes(sqlStateOf(error))) return undefined;
+    throw error;
+  }
+}
+
+/** The first row, when the control tables are made. */
+export async function insertControl(
+  client: pg.Client,
+  row: {
+    readonly migrationId: string;
+    readonly mapping: string;
+    readonly side: Side;
+    readonly state: State;
+    readonly epoch: number;
+  },
+): Promise<void> {
+  await client.query(
+    `insert into migrate.control (migration_id, mapping, side, state, epoch)
+     values ($1, $2, $3, $4, $5)`,
+    [row.migrationId, row.mapping, row.side, row.state, row.epoch],
+  );
+}
+
+/** Tells clients how soon to ask again, and whether a switch is near. */
+export async function announce(client: pg.Client, near: boolean, pollMs: number): Promise<void> {
+  await client.query('update migrate.control set near = $1, poll_ms = $2', [near, pollMs]);
+}
+
+/** Writers wait from here on, at most `msMax`. Changes nothing where the side is not live. */
+export async function hold(client: pg.Client, msMax: number): Promise<void> {
+  await client.query(
+    `update migrate.control set hold_until = clock_timestamp() + $1 * interval '1 millisecond'
+     where state = 'live'`,
+    [msMax],
+  );
+}
+
+export async function release(client: pg.Client): Promise<void> {
+  await client.query('update migrate.control set hold_until = null where hold_until is not null');
+}
+
+/** live -> fenced, inside the transaction that holds the tables. False: it is not live. */
+export async function fence(client: pg.Client, fenceId: string, msMax: number): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `update migrate.control set state = 'fenced', fence_id = $1, changed_at = clock_timestamp(),
+       fence_until = clock_timestamp() + $2 * interval '1 millisecond'
+     where state = 'live'`,
+    [fenceId, msMax],
+  );
+  return rowCount === 1;
+}
+
+/** fenced -> live. With `fenceId` only that fence; without (for the holder of the lock) any. */
+export async function unfence(client: pg.Client, fenceId: string | null): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `update migrate.control set state = 'live', fence_until = null, fence_id = null,
+       hold_until = null, changed_at = clock_timestamp()
+     where state = 'fenced' and ($1::uuid is null or fence_id = $1)`,
+    [fenceId],
+  );
+  return rowCount === 1;
+}
+
+/** A key that opens one side once. */
+export interface OpeningKey {
+  readonly key: Buffer;
+  readonly lock: Buffer;
+}
+
+export function makeOpeningKey(): OpeningKey {
+  const key = randomBytes(32);
+  return { key, lock: createHash('sha256').update(key).digest() };
+}
+
+export const makeId = randomUUID;
+
+/** This side has received everything and may be opened by the key, to become `epoch`. */
+export async function makeReady(client: pg.Client, lock: Buffer, epoch: number): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `update migrate.control set opening_lock = $1, opening_epoch = $2
+     where state in ('copy', 'retired') and epoch < $2`,
+    [lock, epoch],
+  );
+  return rowCount === 1;
+}
+
+/** No key opens this side any more. */
+export async function forgetReady(client: pg.Client): Promise<void> {
+  await client.query(
+    `update migrate.control set opening_lock = null, opening_epoch = null
+     where opening_lock is not null`,
+  );
+}
+
+/**
+ * fenced -> retired, and publishes the key: the moment of no return. False: the fence is not ours
+ * any more or has run out, and nothing has happened.
+ */
+export async function retire(client: pg.Client, fenceId: string, key: Buffer): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `update migrate.control set state = 'retired', opening_key = $2, fence_until = null,
+       fence_id = null, hold_until = null, changed_at = clock_timestamp()
+     where state = 'fenced' and fence_id = $1 and fence_until > clock_timestamp()`,
+    [fenceId, key],
+  );
+  return rowCount === 1;
+}
+
+/** copy or retired -> live. False: the key does not fit, or somebody has opened it already. */
+export async function open(client: pg.Client, key: Buffer): Promise<boolean> {
+  const { rows } = await client.query<{ opened: boolean }>('select migrate.open($1) as opened', [
+    key,
+  ]);
+  return rows[0]?.opened === true;
+}
+
+/** Asks the tool that runs to pause or to stop; null: to go on. */
+export async function ask(client: pg.Client, what: 'pause' | 'stop' | null): Promise<void> {
+  await client.query('update migrate.control set asked = $1', [what]);
+}
+
+/** Notes what happened, for status and report. */
+export async function note(
+  database: Database,
+  kind: string,
+  detail: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await database.main.query('insert into migrate.event (kind, detail) values ($1, $2)', [
+    kind,
+    JSON.stringify(detail),
+  ]);
+}

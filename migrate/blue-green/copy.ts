@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import { z } from 'zod';
+import { note, readControl } from './control.ts';
+import { inTransaction, withSession } from './database.ts';
+import { Failure, sentenceOf } from './failure.ts';
+import type { Run } from './migration.ts';
+import { textOf } from './names.ts';
+import { copyIn, copyOut, type KeyRange, nextBound, type ResolvedTable } from './projection.ts';
+import { insertRanges, markCopied, readRanges, type StoredRange } from './range.ts';
+import { openToTool } from './transfer.ts';
+
+export interface CopyOptions {
+  /** Ranges at a time. */
+  readonly workers: number;
+  /** Rows a second at most, over all workers; undefined: as fast as it goes. */
+  readonly rowsPerSecondMax: number | undefined;
+  /** It waits while more statements than this run on blue. */
+  readonly activeMax: number | undefined;
+  /** It waits while a replica of blue lags more than this. */
+  readonly replicaLagMsMax: number | undefined;
+}
+
+/**
+ * Fills green: every range by one COPY out of blue, with a snapshot of its own, piped into one
+ * transaction of green that also marks the range. Begun again it goes on with what is not marked.
+ */
+export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'paused'> {
+  const { report } = run;
+  await cutRanges(run);
+  const ranges = await readRanges(run.green.main);
+  const queue = ranges.filter(({ copiedRows }) => copiedRows === null);
+  let rowsDone = ranges.reduce((sum, { copiedRows }) => sum + (copiedRows ?? 0), 0);
+  const before = rowsDone;
+  const rowsAll = run.routes.forward.tables.reduce((sum, { target, rangeRows }) => {
+    const of = ranges.filter(({ table }) => table === textOf(target));
+    return sum + of.length * rangeRows;
+  }, 0);
+  const startedMs = performance.now();
+  const pace = { rows: 0 };
+  let paused = false;
+  const work = async () => {
+    await withSession(run.blue, (origin) =>
+      withSession(run.green, async (destination) => {
+        for (let range = queue.shift(); range !== undefined; range = queue.shift()) {
+          if (run.signal.aborted || (await isAsked(destination))) {
+            paused = true;
+            return;
+          }
+          await restrain(run, origin, options, pace.rows, startedMs);
+          const rows = await copyRange(run, tableOf(run, range), range, origin, destination);
+          rowsDone += rows;
+          pace.rows += rows;
+          const seconds = (performance.now() - startedMs) / 1000;
+          const rowsPerSecond = (rowsDone - before) / seconds;
+          report.progress({ phase: 'copy', rowsDone, rowsAll, rowsPerSecond });
+        }
+      }),
+    );
+  };
+  await Promise.all(Array.from({ length: Math.max(1, options.workers) }, work));
+  run.signal.throwIfAborted();
+  if (paused) {
+    report.line(`copy: paused after ${rowsDone} rows; "migrate copy" goes on`);
+    return 'paused';
+  }
+  const seconds = (performance.now() - startedMs) / 1000;
+  const rowsPerSecond = Math.round((rowsDone - before) / seconds);
+  if (rowsDone > before) {
+    await note(run.green, 'copied', { rows: rowsDone, seconds, rowsPerSecond });
+  }
+  report.line(
+    `copy: ${rowsDone} rows, ${rowsDone - before} of them now, in ${seconds.toFixed(1)} s ` +
+      `(${rowsPerSecond} rows/s)`,
+  );
+  return 'done';
+}
+
+function tableOf(run: Run, range: StoredRange): ResolvedTable {
+  const table = run.routes.forward.tables.find(({ target }) => textOf(target) === range.table);
+  if (table === undefined) {
+    throw new Failure(
+      `Green was prepared for ${range.table}, which the mapping does not fill any more. ` +
+        'Use the mapping that it was prepared with, or "migrate abort" and prepare again.',
+    );
+  }
+  return table;
+}
+
+/** Cuts every table that is not cut yet, by statements that each see `rangeRows` rows. */
+async function cutRanges(run: Run): Promise<void> {
+  const known = new Set((await readRanges(run.green.main)).map(({ table }) => table));
+  for (const table of run.routes.forward.tables) {
+    const name = textOf(table.target);
+    if (known.has(name)) continue;
+    const ranges: KeyRange[] = [];
+    let low: readonly string[] | null = null;
+    for (;;) {
+      run.signal.throwIfAborted();
+      const high: readonly string[] | null = await boundAfter(run, table, low);
+      ranges.push({ low, high });
+      run.report.progress({ phase: `cutting ${name}`, rowsDone: ranges.length * table.rangeRows });
+      if (high === null) break;
+      low = high;
+    }
+    await insertRanges(run.green.main, name, ranges);
+  }
+}
+
+const keyTexts = z.array(z.string());
+
+async function boundAfter(
+  run: Run,
+  table: ResolvedTable,
+  low: readonly string[] | null,
+): Promise<readonly string[] | null> {
+  const { rows } = await run.blue.main.query<{ key: unknown }>(nextBound(table, low));
+  return rows[0] === undefined ? null : keyTexts.parse(rows[0].key);
+}
+
+async function isAsked(green: pg.Client): Promise<boolean> {
+  const control = await readControl(green);
+  return control?.asked !== null && control?.asked !== undefined;
+}
+
+async function copyRange(
+  run: Run,
+  table: ResolvedTable,
+  range: StoredRange,
+  origin: pg.Client,
+  destination: pg.Client,
+): Promise<number> {
+  try {
+    return await inTransaction(destination, async () => {
+      await openToTool(destination, run.routes.forward);
+      const digest = createHash('sha256');
+      let bytes = 0;
+      const meter = new Transform({
+        transform(chunk: Buffer, _encoding, done) {
+          digest.update(chunk);
+          bytes += chunk.length;
+          done(null, chunk);
+        },
+      });
+      const out = origin.query(copyTo(copyOut(table, range)));
+      const into = destination.query(copyFrom(copyIn(table)));
+      await pipeline(out, meter, into, { signal: run.signal });
+      const rows = into.rowCount;
+      await markCopied(destination, { id: range.id, rows, bytes, sha256: digest.digest() });
+      return rows;
+    });
+  } catch (error) {
+    run.signal.throwIfAborted();
+    const from = range.low === null ? 'the beginning' : `(${range.low.join(', ')})`;
+    const where =
+      error instanceof Error && 'where' in error && typeof error.where === 'string'
+        ? ` [${error.where}]`
+        : '';
+    throw new Failure(
+      `${range.table}, range ${range.id} from ${from}: ${sentenceOf(error)}${where}. Nothing of this ` +
+        'range was kept. Mend the mapping or the row, then start "migrate copy" again.',
+    );
+  }
+}
+
+const restMs = 200;
+
+/** Waits as long as the copy is faster than allowed, or blue is too busy. */
+async function restrain(
+  run: Run,
+  origin: pg.Client,
+  options: CopyOptions,
+  rows: number,
+  startedMs: number,
+) {
+  const { rowsPerSecondMax, activeMax, replicaLagMsMax } = options;
+  if (rowsPerSecondMax !== undefined) {
+    const earliestMs = startedMs + (rows / rowsPerSecondMax) * 1000;
+    const waitMs = earliestMs - performance.now();
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal: run.signal });
+  }
+  if (activeMax === undefined && replicaLagMsMax === undefined) return;
+  for (;;) {
+    const { active, lag_ms } = await loadOf(origin);
+    if (active <= (activeMax ?? Infinity) && lag_ms <= (replicaLagMsMax ?? Infinity)) return;
+    run.report.progress({ phase: `copy waits: ${active} statements, replica lag ${lag_ms} ms` });
+    await sleep(restMs, undefined, { signal: run.signal });
+  }
+}
+
+/** Statements that run on a database for others than the tool, and the lag of its slowest replica. */
+async function loadOf(client: pg.Client): Promise<{ active: number; lag_ms: number }> {
+  const { rows } = await client.query<{ active: number; lag_ms: number }>(
+    `select (select count(*)::int from pg_stat_activity a
+       where a.state = 'active' and a.backend_type = 'client backend'
+         and a.application_name not like 'migrate-tool/%') as active,
+     (select coalesce(max(extract(epoch from r.replay_lag) * 1000), 0)::float8
+       from pg_stat_replication r) as lag_ms`,
+  );
+  return rows[0] ?? { active: 0, lag_ms: 0 };
+}

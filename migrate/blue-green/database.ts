@@ -1,0 +1,121 @@
+import pg from 'pg';
+import { Failure, sentenceOf } from './failure.ts';
+
+export type Side = 'blue' | 'green';
+
+export const otherSide = (side: Side): Side => (side === 'blue' ? 'green' : 'blue');
+
+/** One of the two databases, with the sessions that this run has there. */
+export interface Database {
+  readonly side: Side;
+  /** Host, port and name, without a password. */
+  readonly place: string;
+  /** For control rows and small questions; statements wait for each other. */
+  readonly main: pg.Client;
+  /** A further session, for bulk work and transactions; the caller ends it. */
+  connect(): Promise<pg.Client>;
+  close(): Promise<void>;
+}
+
+/** Values stay as PostgreSQL wrote them: nothing is lost in a number or a date of JavaScript. */
+export const asTexts: pg.CustomTypesConfig = {
+  getTypeParser: () => (value: string | Buffer) => value.toString(),
+};
+
+/** How the sessions of one run are called in pg_stat_activity. */
+export const sessionName = (run: string, kind: 'lock' | 'work') => `migrate-tool/${run}/${kind}`;
+
+const connectMsMax = 10_000;
+/** A tool that was stopped in the middle of a transaction may not hold locks for long. */
+const idleInTransactionMsMax = 20_000;
+
+/** Opens the main session; `onLost` is called when it breaks. */
+export async function openDatabase(
+  side: Side,
+  url: string,
+  run: string,
+  onLost: (error: Error) => void,
+): Promise<Database> {
+  const opened = new Set<pg.Client>();
+  const connect = async () => {
+    const client = await openSession(url, sessionName(run, 'work')).catch((error: unknown) => {
+      throw new Failure(
+        `The ${side} database (${placeOf(url)}) cannot be reached: ${sentenceOf(error)}`,
+      );
+    });
+    opened.add(client);
+    client.once('end', () => opened.delete(client));
+    return client;
+  };
+  const main = await connect();
+  main.on('error', onLost);
+  return {
+    side,
+    place: placeOf(url),
+    main,
+    connect,
+    async close() {
+      await Promise.allSettled([...opened].map((client) => client.end()));
+    },
+  };
+}
+
+/** A session in which values look the same on every server. */
+export async function openSession(url: string, applicationName: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: applicationName,
+    connectionTimeoutMillis: connectMsMax,
+    keepAlive: true,
+  });
+  // A connection that breaks also fails the statement under way, which is where it is handled.
+  client.on('error', () => {});
+  await client.connect();
+  await client.query(
+    `set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres';
+     set bytea_output = 'hex'; set extra_float_digits = 1; set xmloption = 'content';
+     set standard_conforming_strings = on; set statement_timeout = 0; set jit = off;
+     set idle_in_transaction_session_timeout = ${idleInTransactionMsMax}`,
+  );
+  return client;
+}
+
+/** `work` in one transaction; `begin` says how it begins. */
+export async function inTransaction<T>(
+  client: pg.Client,
+  work: () => Promise<T>,
+  begin = 'begin',
+): Promise<T> {
+  await client.query(begin);
+  try {
+    const result = await work();
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    throw error;
+  }
+}
+
+/** `work` on a session of its own. */
+export async function withSession<T>(
+  database: Database,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = await database.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+function placeOf(url: string): string {
+  try {
+    const { hostname, port, pathname, searchParams } = new URL(url);
+    const host = searchParams.get('host') ?? hostname;
+    return `${host}:${port || '5432'}${pathname}`;
+  } catch {
+    return 'not a URL';
+  }
+}

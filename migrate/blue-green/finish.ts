@@ -1,0 +1,98 @@
+import { removeTriggers } from './capture.ts';
+import { readControl } from './control.ts';
+import type { Database } from './database.ts';
+import { inTransaction } from './database.ts';
+import { Failure } from './failure.ts';
+import { takeBatch, withEnds } from './follow.ts';
+import { type Run, routeOf, standing } from './migration.ts';
+import { quotedTable } from './names.ts';
+import { mappedTables } from './resolve.ts';
+import { makeAgain } from './set-aside.ts';
+import { usersOf } from './stragglers.ts';
+
+/**
+ * Ends a migration that was switched: green stays, and every trace of the tool goes, from green
+ * first. Refuses while somebody else is connected to blue, unless told not to mind; from here on
+ * nothing refuses writes to blue unless the guard is kept there.
+ */
+export async function finish(
+  run: Run,
+  options: { readonly keepGuard: boolean; readonly mindUsers: boolean },
+): Promise<void> {
+  const { blue, green, report } = run;
+  const { phase, blue: blueRow } = await standing(blue, green, run.routes.forward.tables.length);
+  if (phase === 'partial' && blueRow?.state !== 'retired') {
+    throw new Failure('Only one side is prepared, and blue was never left: use "migrate abort".');
+  }
+  if (options.mindUsers) {
+    const users = await usersOf(blue.main);
+    if (users.length > 0) {
+      throw new Failure(
+        `Blue is still in use, and would take writes that nobody brings anywhere: ` +
+          `${users.map(({ sentence }) => sentence).join('; ')}. Move them, or say --anyway, ` +
+          'or keep the guard there by --keep-guard.',
+      );
+    }
+  }
+  if (phase === 'watching' && run.routes.reverse !== undefined) {
+    const route = routeOf(run, phase);
+    await withEnds(route, async (ends) => {
+      while (!(await takeBatch(ends, route, 20_000)).complete) run.signal.throwIfAborted();
+    });
+  }
+  await removeTraces(run, green, false);
+  report.line('green: every trigger, function and table of migrate is gone');
+  await removeTraces(run, blue, options.keepGuard);
+  report.line(
+    options.keepGuard
+      ? 'blue: capture is gone; the guard and schema migrate stay and refuse writes'
+      : 'blue: every trigger, function and table of migrate is gone; it takes writes again',
+  );
+}
+
+/** Ends a migration that was not switched, or was rolled back: blue stays, green is emptied. */
+export async function abort(run: Run): Promise<void> {
+  const { blue, green, report } = run;
+  const row = await readControl(green.main);
+  if (row?.state === 'live') {
+    throw new Failure('Green is live: "migrate rollback" comes before "migrate abort".');
+  }
+  await removeTraces(run, blue, false);
+  report.line('blue: every trigger, function and table of migrate is gone');
+  if (row !== undefined) {
+    while ((await makeAgain(green.main)) !== undefined) run.signal.throwIfAborted();
+    await removeTriggersOf(run, green);
+    await inTransaction(green.main, async () => {
+      const tables = run.routes.forward.tables.map(({ target }) => quotedTable(target));
+      await green.main.query(`truncate ${tables.join(', ')}`);
+      await green.main.query('drop schema migrate cascade');
+    });
+    report.line('green: emptied as it was before; every trace of migrate is gone');
+  }
+}
+
+async function removeTraces(run: Run, database: Database, keepGuard: boolean): Promise<void> {
+  if ((await readControl(database.main)) === undefined) return;
+  await removeForeignTables(database);
+  if (keepGuard) return removeCapture(run, database);
+  await removeTriggersOf(run, database);
+  await database.main.query('drop schema migrate cascade');
+}
+
+async function removeTriggersOf(run: Run, database: Database): Promise<void> {
+  for (const table of mappedTables(run.routes, database.side)) {
+    await removeTriggers(database.main, table);
+  }
+}
+
+async function removeCapture(run: Run, database: Database): Promise<void> {
+  for (const table of mappedTables(run.routes, database.side)) {
+    await removeTriggers(database.main, table, 'capture');
+  }
+}
+
+/** Foreign tables that were made for stragglers. */
+async function removeForeignTables(database: Database): Promise<void> {
+  await database.main.query('drop server if exists migrate_other_side cascade');
+  await database.main.query('drop schema if exists migrate_other_side');
+}

@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { note, readControl } from './control.ts';
+import { type Database, withSession } from './database.ts';
+import { sqlStateOf } from './failure.ts';
+import { type Run, routeOf, standing } from './migration.ts';
+import { quotedTable } from './names.ts';
+import type { Route } from './resolve.ts';
+import { makeAgain } from './set-aside.ts';
+import { type Batch, type Ends, transfer } from './transfer.ts';
+
+export interface FollowOptions {
+  /** Changes in one batch. */
+  readonly batchMax: number;
+  /** How long it waits when there is nothing to do. */
+  readonly intervalMs: number;
+  /** Ends as soon as nothing is pending; otherwise it goes on until it is asked to stop. */
+  readonly untilCaughtUp: boolean;
+}
+
+/** More than any batch: a batch that must take everything. */
+const everything = 1_000_000;
+
+/** Two sessions for transfers on a route. */
+export function withEnds<T>(route: Route, work: (ends: Ends) => Promise<T>): Promise<T> {
+  return withSession(route.origin, (origin) =>
+    withSession(route.destination, (destination) => work({ origin, destination })),
+  );
+}
+
+/**
+ * One batch. Where a value is unique in the destination and a part of the changes would use it
+ * twice, all changes go in one: together they are as consistent as the origin is.
+ */
+export async function takeBatch(
+  ends: Ends,
+  route: Route,
+  batchMax: number,
+  atPoint?: (batch: Batch) => Promise<void>,
+): Promise<Batch> {
+  try {
+    return await transfer(ends, route, batchMax, atPoint);
+  } catch (error) {
+    if (sqlStateOf(error) !== '23505' || batchMax >= everything) throw error;
+    return transfer(ends, route, everything, atPoint);
+  }
+}
+
+/**
+ * Brings the destination to exactly what one snapshot of the origin shows, and runs `work` while
+ * that snapshot lasts: whatever `work` then finds different is wrong, however much is written.
+ */
+export async function atExactPoint<T>(
+  ends: Ends,
+  route: Route,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const found: { value: T }[] = [];
+    await takeBatch(ends, route, 20_000, async ({ complete }) => {
+      if (complete) found.push({ value: await work() });
+    });
+    const [first] = found;
+    if (first !== undefined) return first.value;
+  }
+}
+
+/** Keeps the side that is not live in step with the one that is. */
+export async function follow(run: Run, options: FollowOptions): Promise<void> {
+  const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
+  const route = routeOf(run, phase);
+  await withEnds(route, async (ends) => {
+    if (phase === 'building') await build(run, ends, route);
+    let transferred = 0;
+    const startedMs = performance.now();
+    while (!run.signal.aborted) {
+      const batch = await takeBatch(ends, route, options.batchMax);
+      transferred += batch.changes;
+      run.report.progress({
+        phase: `${route.origin.side} to ${route.destination.side}`,
+        rowsDone: transferred,
+        rowsPerSecond: (transferred / (performance.now() - startedMs)) * 1000,
+        lagMs: batch.lagMs,
+        ...(batch.complete ? {} : { pending: await pendingOf(route.origin) }),
+      });
+      if (!batch.complete) continue;
+      if (options.untilCaughtUp) break;
+      if (await isAsked(route.destination, run)) break;
+      await sleep(options.intervalMs, undefined, { signal: run.signal }).catch(() => {});
+    }
+    run.report.line(
+      `${route.destination.side} is in step with ${route.origin.side} (${transferred} changes)`,
+    );
+  });
+}
+
+async function isAsked(destination: Database, run: Run): Promise<boolean> {
+  const other = destination.side === 'blue' ? run.green : run.blue;
+  const rows = await Promise.all([readControl(destination.main), readControl(other.main)]);
+  return rows.some((row) => row?.asked !== null && row?.asked !== undefined);
+}
+
+/** Makes the indexes that were set aside, at a point where green holds what blue holds. */
+async function build(run: Run, ends: Ends, route: Route): Promise<void> {
+  await atExactPoint(ends, route, async () => {});
+  for (;;) {
+    // Unique values may repeat in between batches, not at this point.
+    const name = await atExactPoint(ends, route, () => makeAgain(route.destination.main));
+    if (name === undefined) break;
+    run.report.line(`index made again: ${name}`);
+    run.signal.throwIfAborted();
+  }
+  for (const { target } of route.tables) {
+    await route.destination.main.query(`vacuum (analyze) ${quotedTable(target)}`);
+  }
+  await note(route.destination, 'built', {});
+}
+
+/** How many changes wait, and how old the oldest is. */
+export async function pendingOf(origin: Database): Promise<number> {
+  return (await pendingIn(origin.main)).pending;
+}
+
+export async function pendingIn(
+  client: pg.Client,
+): Promise<{ readonly pending: number; readonly lagMs: number }> {
+  const { rows } = await client.query<{ pending: number; lag_ms: number }>(
+    `select count(*)::float8 as pending,
+       coalesce(extract(epoch from clock_timestamp() - min(c.changed_at)) * 1000, 0)::float8
+         as lag_ms
+     from migrate.change c`,
+  );
+  return { pending: rows[0]?.pending ?? 0, lagMs: Math.round(rows[0]?.lag_ms ?? 0) };
+}

@@ -1,0 +1,180 @@
+import type pg from 'pg';
+import { foreignKeys, ownedSequences, tableShape, toolRights } from './catalog.ts';
+import type { Database } from './database.ts';
+import type { Run } from './migration.ts';
+import { quotedTable, type TableName, textOf } from './names.ts';
+import { type Route, sourcesOf } from './resolve.ts';
+import { stragglerLines } from './stragglers.ts';
+
+/** What a plan says; a migration may begin only where `refusals` is empty. */
+export interface Plan {
+  readonly lines: readonly string[];
+  /** What cannot be done, each with what to do about it. */
+  readonly refusals: readonly string[];
+  /** What can be done, and should be known. */
+  readonly warnings: readonly string[];
+}
+
+/** Rows a second that a copy reaches on an ordinary machine; only for the estimate. */
+const rowsPerSecondExpected = 50_000;
+
+/** Looks at both databases and changes nothing. */
+export async function plan(run: Run): Promise<Plan> {
+  const lines: string[] = [];
+  const refusals: string[] = [];
+  const warnings: string[] = [];
+  lines.push(`blue ${run.blue.place}, green ${run.green.place}, mapping ${run.mapping.name}`);
+  for (const database of [run.blue, run.green]) {
+    refusals.push(...(await rightsProblems(database)));
+  }
+  for (const source of sourcesOf(run.routes.forward)) {
+    await describeSource(run.blue.main, source.table, lines, refusals, warnings);
+  }
+  for (const { target } of run.routes.forward.tables) {
+    await describeTarget(run.green.main, target, warnings);
+  }
+  for (const route of [run.routes.forward, run.routes.reverse]) {
+    if (route === undefined) continue;
+    refusals.push(...(await foreignProblems(route)));
+    warnings.push(...(await sequenceWarnings(route)));
+  }
+  if (run.routes.reverse === undefined) {
+    warnings.push('The mapping has no "reverse": after a switch there is no way back.');
+  }
+  const rows = await estimate(run);
+  lines.push(
+    `About ${rows} rows to copy: ${Math.ceil(rows / rowsPerSecondExpected)} s at ` +
+      `${rowsPerSecondExpected} rows/s.`,
+  );
+  lines.push(
+    ...(await stragglerLines(
+      run.blue.main,
+      sourcesOf(run.routes.forward).map(({ table }) => table),
+    )),
+  );
+  return { lines, refusals, warnings };
+}
+
+async function rightsProblems(database: Database): Promise<readonly string[]> {
+  const { role, maySkipTriggers, version } = await toolRights(database.main);
+  const problems: string[] = [];
+  if (version < 150_000) {
+    problems.push(
+      `${database.side} is PostgreSQL ${Math.floor(version / 10_000)}; 15 is the oldest.`,
+    );
+  }
+  if (!maySkipTriggers) {
+    problems.push(
+      `${database.side}: role ${role} may not switch triggers off for itself: as a superuser, ` +
+        `grant set on parameter session_replication_role to ${role}.`,
+    );
+  }
+  return problems;
+}
+
+async function describeSource(
+  client: pg.Client,
+  table: TableName,
+  lines: string[],
+  refusals: string[],
+  warnings: string[],
+): Promise<void> {
+  const shape = await tableShape(client, table);
+  if (shape === undefined) return;
+  const name = textOf(table);
+  const megabytes = Math.ceil(shape.bytes / 1_048_576);
+  lines.push(`${name}: about ${shape.rows} rows, ${megabytes} MiB with indexes`);
+  if (shape.columns.some(({ type }) => type === 'oid' || type === 'lo')) {
+    refusals.push(
+      `${name} has a column of type oid: large objects are not copied. Move them first.`,
+    );
+  }
+  if (shape.places.length > 1) {
+    warnings.push(
+      `${name} has ${shape.places.length - 1} partitions: neither attach, detach nor drop one ` +
+        'before the migration is finished; that passes capture by.',
+    );
+  }
+  const { rows } = await client.query<{
+    subscribed: boolean;
+    secured: boolean;
+    inherited: boolean;
+  }>(
+    `select exists (select 1 from pg_subscription_rel r where r.srrelid = $1) as subscribed,
+       (select c.relrowsecurity from pg_class c where c.oid = $1) as secured,
+       exists (select 1 from pg_inherits i join pg_class p on p.oid = i.inhparent
+               where p.relkind = 'r' and (i.inhparent = $1 or i.inhrelid = $1)) as inherited`,
+    [shape.oid],
+  );
+  if (rows[0]?.subscribed) {
+    refusals.push(
+      `${name} is filled by a subscription: logical replication fires no statement triggers, so ` +
+        'changes would be missed. Migrate its publisher.',
+    );
+  }
+  if (rows[0]?.inherited) {
+    refusals.push(`${name} inherits or is inherited from: map tables that stand alone.`);
+  }
+  if (rows[0]?.secured) {
+    warnings.push(`${name} has row security: migrate must run as its owner or with BYPASSRLS.`);
+  }
+}
+
+async function describeTarget(
+  client: pg.Client,
+  table: TableName,
+  warnings: string[],
+): Promise<void> {
+  const { rows } = await client.query<{ name: string; always: boolean }>(
+    `select t.tgname as name, t.tgenabled in ('A', 'R') as always from pg_trigger t
+     where t.tgrelid = to_regclass($1) and not t.tgisinternal and t.tgname not like 'migrate\\_%'`,
+    [quotedTable(table)],
+  );
+  for (const { name, always } of rows) {
+    warnings.push(
+      always
+        ? `${textOf(table)}: trigger ${name} acts on what migrate writes too; verify may differ.`
+        : `${textOf(table)}: trigger ${name} does not act on what migrate writes, only after the switch.`,
+    );
+  }
+}
+
+/** A foreign key out of what is mapped: its other end would stay behind. */
+async function foreignProblems(route: Route): Promise<readonly string[]> {
+  const targets = route.tables.map(({ target }) => target);
+  const names = new Set(targets.map(textOf));
+  const problems: string[] = [];
+  for (const key of await foreignKeys(route.destination.main, targets)) {
+    const inside = names.has(textOf(key.table)) && names.has(textOf(key.refers));
+    if (inside) continue;
+    const outer = names.has(textOf(key.table)) ? key.refers : key.table;
+    problems.push(
+      `${route.destination.side}: foreign key ${key.name} ties ${textOf(key.table)} to ` +
+        `${textOf(key.refers)}, but ${textOf(outer)} is not mapped. Map it, or drop the key.`,
+    );
+  }
+  return problems;
+}
+
+async function sequenceWarnings(route: Route): Promise<readonly string[]> {
+  const targets = route.tables.map(({ target }) => target);
+  const mapped = new Set(route.sequences.map(({ to }) => textOf(to)));
+  const owned = await ownedSequences(route.destination.main, targets);
+  return owned
+    .filter(({ sequence }) => !mapped.has(textOf(sequence)))
+    .map(
+      ({ sequence, table, column }) =>
+        `${route.destination.side}: sequence ${textOf(sequence)} will be set past the greatest ` +
+        `${textOf(table)}.${column}; numbers issued and never stored may come again.`,
+    );
+}
+
+async function estimate(run: Run): Promise<number> {
+  let rows = 0;
+  for (const { sources } of run.routes.forward.tables) {
+    const [first] = sources;
+    if (first === undefined) continue;
+    rows += (await tableShape(run.blue.main, first.table))?.rows ?? 0;
+  }
+  return rows;
+}

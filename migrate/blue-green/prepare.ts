@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import type pg from 'pg';
+import { captureTable, setGuard } from './capture.ts';
+import { insertControl, makeId, note, readControl } from './control.ts';
+import { type Database, inTransaction } from './database.ts';
+import { Failure } from './failure.ts';
+import type { Run } from './migration.ts';
+import { quotedTable, textOf } from './names.ts';
+import { mappedTables, sourcesOf } from './resolve.ts';
+import { setAside } from './set-aside.ts';
+
+const controlTables = new URL('./control.sql', import.meta.url);
+
+/**
+ * Makes the control tables on both sides, starts capture on blue, guards green, and sets secondary
+ * indexes of green aside. Every step is done once, however often this runs.
+ */
+export async function prepare(run: Run): Promise<void> {
+  const { blue, green, mapping, report } = run;
+  const known = [await readControl(blue.main), await readControl(green.main)];
+  for (const row of known) {
+    if (row !== undefined && row.mapping !== mapping.name) {
+      throw new Failure(
+        `A migration by mapping "${row.mapping}" is under way here; this is "${mapping.name}". ` +
+          'End that one by "migrate finish" or "migrate abort" first.',
+      );
+    }
+  }
+  const migrationId = known.find((row) => row !== undefined)?.migrationId ?? makeId();
+  if (known[1] === undefined) await refuseRows(run);
+  const sql = await readFile(controlTables, 'utf8');
+  await makeControl(green, sql, { migrationId, mapping: mapping.name, state: 'copy', epoch: 0 });
+  await makeControl(blue, sql, { migrationId, mapping: mapping.name, state: 'live', epoch: 1 });
+  report.line('control tables: in both databases');
+  for (const table of mappedTables(run.routes, 'green')) await setGuard(green.main, table, true);
+  report.line('green takes writes from nobody but migrate');
+  for (const table of mappedTables(run.routes, 'blue')) await setGuard(blue.main, table, false);
+  for (const source of sourcesOf(run.routes.forward)) {
+    await captureTable(blue.main, source);
+    report.line(`${textOf(source.table)}: changes are captured`);
+  }
+  const count = await setAside(
+    green.main,
+    run.routes.forward.tables.map(({ target }) => target),
+  );
+  if (count > 0)
+    report.line(`${count} secondary indexes of green are set aside until the copy is done`);
+  await note(green, 'prepared', {});
+}
+
+async function makeControl(
+  database: Database,
+  sql: string,
+  row: {
+    readonly migrationId: string;
+    readonly mapping: string;
+    readonly state: 'copy' | 'live';
+    readonly epoch: number;
+  },
+): Promise<void> {
+  if ((await readControl(database.main)) !== undefined) return;
+  await inTransaction(database.main, async () => {
+    await database.main.query(sql);
+    await insertControl(database.main, { ...row, side: database.side });
+  });
+}
+
+/** Rows that the tool did not bring would be compared, repaired and deleted as if they were wrong. */
+async function refuseRows(run: Run): Promise<void> {
+  for (const { target } of run.routes.forward.tables) {
+    if (await hasRows(run.green.main, quotedTable(target))) {
+      throw new Failure(
+        `${textOf(target)} in green has rows already. Empty it (truncate) before "migrate prepare".`,
+      );
+    }
+  }
+}
+
+async function hasRows(client: pg.Client, table: string): Promise<boolean> {
+  const { rowCount } = await client.query(`select 1 from ${table} limit 1`);
+  return rowCount !== 0;
+}

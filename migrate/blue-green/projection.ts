@@ -1,0 +1,197 @@
+import { literal, quoted, quotedTable, type TableName } from './names.ts';
+
+/** A column of a projection, once both databases were asked. */
+export interface ProjectedColumn {
+  readonly name: string;
+  /** Its type in the destination. */
+  readonly type: string;
+  /** What the projection gives, in the origin. */
+  readonly originType: string;
+  /** The origin casts to the destination's type, so that both write the value alike. */
+  readonly cast: boolean;
+}
+
+/** A source of a projection, with the types of what capture logs. */
+export interface ResolvedSource {
+  readonly table: TableName;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** Gives the key columns from `changed`. */
+  readonly keys: string;
+}
+
+/** One table of a mapping, fitted to both databases. All SQL is made from this. */
+export interface ResolvedTable {
+  readonly target: TableName;
+  readonly key: readonly string[];
+  readonly columns: readonly ProjectedColumn[];
+  readonly select: string;
+  readonly sources: readonly ResolvedSource[];
+  readonly rangeRows: number;
+  /** Every column of the target is filled, so that a row may be deleted and inserted again. */
+  readonly whole: boolean;
+}
+
+/** A half-open range of keys, each bound as the texts of its columns; null: no bound. */
+export interface KeyRange {
+  readonly low: readonly string[] | null;
+  readonly high: readonly string[] | null;
+}
+
+type Where = 'origin' | 'destination';
+
+const list = (table: ResolvedTable, of: (column: ProjectedColumn) => string) =>
+  table.columns.map(of).join(', ');
+
+function keyColumns(table: ResolvedTable): readonly ProjectedColumn[] {
+  return table.key.map((name) => {
+    const column = table.columns.find((candidate) => candidate.name === name);
+    if (column === undefined) throw new Error(`the projection has no key column ${name}`);
+    return column;
+  });
+}
+
+/** Text is ordered byte by byte on both servers, whatever the collation of the column. */
+function ordered(column: ProjectedColumn, where: Where, expression: string): string {
+  const type = where === 'origin' ? column.originType : column.type;
+  return /^(text|character varying|character)\b/.test(type)
+    ? `${expression} collate "C"`
+    : expression;
+}
+
+function keyType(column: ProjectedColumn, where: Where): string {
+  return where === 'origin' ? column.originType : column.type;
+}
+
+/** The rows as they are, or are to be, in the destination: same columns, same types, same text. */
+function rowsIn(table: ResolvedTable, where: Where, filter: string): string {
+  if (where === 'destination') {
+    const columns = list(table, ({ name }) => `p.${quoted(name)}`);
+    return `select ${columns} from ${quotedTable(table.target)} p where ${filter}`;
+  }
+  const columns = list(table, ({ name, type, cast }) =>
+    cast ? `p.${quoted(name)}::${type} as ${quoted(name)}` : `p.${quoted(name)}`,
+  );
+  return `select ${columns} from (${table.select}\n) p where ${filter}`;
+}
+
+function inRange(table: ResolvedTable, where: Where, range: KeyRange): string {
+  const columns = keyColumns(table);
+  const left = columns.map((column) => ordered(column, where, `p.${quoted(column.name)}`));
+  const bound = (values: readonly string[]) =>
+    columns.map((column, at) => {
+      const value = literal(values[at] ?? '');
+      return ordered(column, where, `${value}::${keyType(column, where)}`);
+    });
+  const compare = (sign: string, values: readonly string[]) =>
+    `(${left.join(', ')}) ${sign} (${bound(values).join(', ')})`;
+  const parts = [
+    ...(range.low === null ? [] : [compare('>=', range.low)]),
+    ...(range.high === null ? [] : [compare('<', range.high)]),
+  ];
+  return parts.length === 0 ? 'true' : parts.join(' and ');
+}
+
+/** `$1` is a JSON array of keys, each an array of texts. */
+function inKeys(table: ResolvedTable, where: Where): string {
+  const columns = keyColumns(table);
+  const given = columns.map(
+    (column, at) => `(e.value->>${at})::${keyType(column, where)} as ${quoted(column.name)}`,
+  );
+  const names = columns.map(({ name }) => `p.${quoted(name)}`).join(', ');
+  const [only] = columns;
+  if (only !== undefined && columns.length === 1) {
+    return `${names} = any(array(select (e.value->>0)::${keyType(only, where)}
+      from jsonb_array_elements($1::jsonb) e))`;
+  }
+  return `(${names}) in (select ${given.join(', ')} from jsonb_array_elements($1::jsonb) e)`;
+}
+
+const keyAsJson = (table: ResolvedTable, alias: string) =>
+  `jsonb_build_array(${table.key.map((name) => `${alias}.${quoted(name)}::text`).join(', ')})`;
+
+/** Hash of one row, by its text; the same on every server and architecture of one byte order. */
+const rowHash = (alias: string) => `hashtextextended(${alias}::text, 0)`;
+
+/** `COPY ... TO STDOUT` of a range, in the origin. */
+export function copyOut(table: ResolvedTable, range: KeyRange): string {
+  return `copy (${rowsIn(table, 'origin', inRange(table, 'origin', range))}) to stdout`;
+}
+
+/** `COPY ... FROM STDIN`, in the destination. */
+export function copyIn(table: ResolvedTable): string {
+  return `copy ${quotedTable(table.target)} (${list(table, ({ name }) => quoted(name))}) from stdin`;
+}
+
+/** Count and sum of row hashes of a range: one row, `rows` and `hash` as texts. */
+export function rangeHash(table: ResolvedTable, where: Where, range: KeyRange): string {
+  return `select count(*)::text as rows, coalesce(sum(${rowHash('r')}::numeric), 0)::text as hash
+    from (${rowsIn(table, where, inRange(table, where, range))}) r`;
+}
+
+/** Key and hash of each row of a range. */
+export function rowHashesOfRange(table: ResolvedTable, where: Where, range: KeyRange): string {
+  return `select ${keyAsJson(table, 'r')}::text as key, ${rowHash('r')}::text as hash
+    from (${rowsIn(table, where, inRange(table, where, range))}) r`;
+}
+
+/** Key and hash of the rows with the keys in `$1`. */
+export function rowHashesOfKeys(table: ResolvedTable, where: Where): string {
+  return `select ${keyAsJson(table, 'r')}::text as key, ${rowHash('r')}::text as hash
+    from (${rowsIn(table, where, inKeys(table, where))}) r`;
+}
+
+/** The projected rows with the keys in `$1`: their columns, then `migrate_hash`. */
+export function projectedRows(table: ResolvedTable): string {
+  return `select ${list(table, ({ name }) => `r.${quoted(name)}`)}, ${rowHash('r')} as migrate_hash
+    from (${rowsIn(table, 'origin', inKeys(table, 'origin'))}) r`;
+}
+
+/** Target keys that the changed rows in `$1` (JSON arrays of the captured columns) affect. */
+export function affectedKeys(table: ResolvedTable, source: ResolvedSource): string {
+  const changed = source.columns
+    .map(({ name, type }, at) => `(e.value->>${at})::${type} as ${quoted(name)}`)
+    .join(', ');
+  return `with changed as materialized (select ${changed} from jsonb_array_elements($1::jsonb) e)
+    select distinct ${keyAsJson(table, 'k')}::text as key from (${source.keys}\n) k
+    where ${table.key.map((name) => `k.${quoted(name)} is not null`).join(' and ')}`;
+}
+
+/** The key after `rangeRows` rows, from `after` on: where the next range begins. */
+export function nextBound(table: ResolvedTable, after: readonly string[] | null): string {
+  const columns = keyColumns(table);
+  const names = columns.map(({ name }) => `p.${quoted(name)}`).join(', ');
+  const order = columns
+    .map((column) => ordered(column, 'origin', `b.${quoted(column.name)}`))
+    .join(', ');
+  const range = inRange(table, 'origin', { low: after, high: null });
+  return `select ${keyAsJson(table, 'b')} as key
+    from (select ${names} from (${table.select}\n) p where ${range}) b
+    order by ${order} offset ${table.rangeRows} limit 1`;
+}
+
+/** Deletes the rows with the keys in `$1`, in the destination. */
+export function deleteKeys(table: ResolvedTable): string {
+  return `delete from ${quotedTable(table.target)} p where ${inKeys(table, 'destination')}`;
+}
+
+/** Locks the rows with the keys in `$1`, in the destination, until the transaction ends. */
+export function lockKeys(table: ResolvedTable): string {
+  const order = table.key.map((name) => `p.${quoted(name)}`).join(', ');
+  return `select 1 from ${quotedTable(table.target)} p where ${inKeys(table, 'destination')}
+    order by ${order} for update`;
+}
+
+/** Inserts or updates rows given as one array of texts per column. */
+export function upsertRows(table: ResolvedTable, mode: 'upsert' | 'insert'): string {
+  const arrays = table.columns.map((_, at) => `$${at + 1}::text[]`).join(', ');
+  const names = table.columns.map((_, at) => `c${at}`).join(', ');
+  const values = table.columns.map(({ type }, at) => `u.c${at}::${type}`).join(', ');
+  const rest = table.columns.filter(({ name }) => !table.key.includes(name));
+  const set = rest.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ');
+  const conflict = `on conflict (${table.key.map(quoted).join(', ')}) do ${
+    rest.length === 0 ? 'nothing' : `update set ${set}`
+  }`;
+  return `insert into ${quotedTable(table.target)} (${list(table, ({ name }) => quoted(name))})
+    overriding system value
+    select ${values} from unnest(${arrays}) u(${names}) ${mode === 'upsert' ? conflict : ''}`;
+}

@@ -1,0 +1,132 @@
+import type pg from 'pg';
+import { note } from './control.ts';
+import { asTexts, inTransaction, otherSide, type Side, withSession } from './database.ts';
+import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
+import { Failure } from './failure.ts';
+import { takeBatch, withEnds } from './follow.ts';
+import { type Run, routeOf, standing } from './migration.ts';
+import { textOf } from './names.ts';
+import {
+  deleteKeys,
+  lockKeys,
+  projectedRows,
+  type ResolvedTable,
+  upsertRows,
+} from './projection.ts';
+import type { Route } from './resolve.ts';
+import type { Ends } from './transfer.ts';
+
+/** Rows of one table of one side. */
+export interface RepairOrder {
+  readonly side: Side;
+  readonly table: string;
+  readonly keys: readonly (readonly string[])[];
+}
+
+/** Rows at a time: writers of these very rows wait while they are repaired. */
+const chunkRows = 500;
+
+/** What `verify` has found on this side, as orders. */
+export async function ordersFound(run: Run, side: Side): Promise<readonly RepairOrder[]> {
+  const found = (await readDifferences(run.green.main)).filter((row) => row.side === side);
+  const tables = new Map<string, Difference[]>();
+  for (const row of found) tables.set(row.table, [...(tables.get(row.table) ?? []), row]);
+  return [...tables].map(([table, rows]) => ({ side, table, keys: rows.map(({ key }) => key) }));
+}
+
+/**
+ * Restores rows from the other side while writes go on. Into the side that is kept in step they are
+ * simply transferred again. Into the live side each chunk is locked, what was written to it is
+ * brought over first, and then the rows are written back: no newer write is lost.
+ */
+export async function repair(run: Run, orders: readonly RepairOrder[]): Promise<number> {
+  const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
+  const flow = routeOf(run, phase);
+  let repaired = 0;
+  for (const order of orders) {
+    const route = order.side === 'green' ? run.routes.forward : run.routes.reverse;
+    const table = route?.tables.find(({ target }) => textOf(target) === order.table);
+    if (route === undefined || table === undefined) {
+      throw new Failure(
+        `The mapping fills no ${order.table} in ${order.side}, so there is nothing to restore it from.`,
+      );
+    }
+    for (let at = 0; at < order.keys.length; at += chunkRows) {
+      run.signal.throwIfAborted();
+      const keys = order.keys.slice(at, at + chunkRows);
+      if (order.side === flow.destination.side) await transferAgain(flow, table, keys);
+      else await restoreLive(run, flow, table, keys);
+      await forgetDifferences(run.green.main, order.side, order.table, keys);
+      repaired += keys.length;
+      run.report.progress({ phase: 'repair', rowsDone: repaired });
+    }
+    await note(run.green, 'repaired', {
+      side: order.side,
+      table: order.table,
+      rows: order.keys.length,
+    });
+  }
+  return repaired;
+}
+
+async function transferAgain(
+  flow: Route,
+  table: ResolvedTable,
+  keys: readonly (readonly string[])[],
+): Promise<void> {
+  await flow.origin.main.query(
+    `insert into migrate.change (source_table, key, action)
+     select $1, e.value, 'r' from jsonb_array_elements($2::jsonb) e`,
+    [textOf(table.target), JSON.stringify(keys)],
+  );
+  await withEnds(flow, (ends) => drain(ends, flow));
+}
+
+async function drain(ends: Ends, flow: Route): Promise<void> {
+  while (!(await takeBatch(ends, flow, 20_000)).complete);
+}
+
+async function restoreLive(
+  run: Run,
+  flow: Route,
+  table: ResolvedTable,
+  keys: readonly (readonly string[])[],
+): Promise<void> {
+  const given = [JSON.stringify(keys)];
+  const live = flow.origin;
+  const other = otherSide(live.side) === 'blue' ? run.blue : run.green;
+  await withSession(live, (client) =>
+    inTransaction(client, async () => {
+      await asRepairer(client);
+      await client.query(lockKeys(table), given);
+      // What was written to these rows and committed is on the other side after this.
+      await withEnds(flow, (ends) => drain(ends, flow));
+      const { rows } = await other.main.query<(string | null)[]>({
+        text: projectedRows(table),
+        values: given,
+        types: asTexts,
+        rowMode: 'array',
+      });
+      const columns = table.columns.map((_, at) => rows.map((row) => row[at] ?? null));
+      const places = table.key.map((name) => table.columns.findIndex((c) => c.name === name));
+      const there = new Set(rows.map((row) => JSON.stringify(places.map((at) => row[at] ?? null))));
+      const gone = keys.filter((key) => !there.has(JSON.stringify(key)));
+      if (gone.length > 0) await client.query(deleteKeys(table), [JSON.stringify(gone)]);
+      if (rows.length > 0) {
+        await client.query(
+          upsertRows(table, 'upsert'),
+          columns.map((column) => [...column]),
+        );
+      }
+    }),
+  );
+}
+
+/** Writes of a repair are no changes: the other side holds them already. */
+async function asRepairer(client: pg.Client): Promise<void> {
+  await client.query(
+    `select set_config('migrate.origin', c.migration_id::text, true),
+       set_config('session_replication_role', 'replica', true), set_config('lock_timeout', '5s', true)
+     from migrate.control c where c.state = 'live'`,
+  );
+}

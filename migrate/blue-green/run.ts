@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import type { Answer, Command, Input } from './command.ts';
+import { type Database, openDatabase } from './database.ts';
+import { Failure } from './failure.ts';
+import { takeLock } from './lock.ts';
+import { loadMapping } from './mapping.ts';
+import { mend } from './mend.ts';
+import { type Report, type Run, standing } from './migration.ts';
+import { resolveMapping } from './resolve.ts';
+import { refusalOf } from './state.ts';
+
+/** Where the databases are, when no option says it. */
+export interface Places {
+  readonly blue: string | undefined;
+  readonly green: string | undefined;
+}
+
+/**
+ * Runs one command: opens both databases, takes the lock where the command changes anything, ends
+ * what a tool that died has left, and closes everything. `stop` aborted: it ends soon.
+ */
+export async function runCommand(
+  command: Command,
+  input: Input,
+  places: Places,
+  report: Report,
+  stop: AbortSignal,
+): Promise<Answer> {
+  const mappingFile = input.text('mapping');
+  if (mappingFile === undefined) throw new Failure('Say --mapping FILE.');
+  const urls = { blue: urlOf('blue', input, places), green: urlOf('green', input, places) };
+  const mapping = await loadMapping(mappingFile);
+  const run = randomUUID().slice(0, 8);
+  const lost = new AbortController();
+  const onLost = (error: Error) => {
+    lost.abort(
+      new Failure(`A connection broke (${error.message}). Start the command again: it goes on.`),
+    );
+  };
+  const opened: Database[] = [];
+  const locks: pg.Client[] = [];
+  try {
+    const blue = await openDatabase('blue', urls.blue, run, onLost);
+    opened.push(blue);
+    const green = await openDatabase('green', urls.green, run, onLost);
+    opened.push(green);
+    if (command.exclusive) {
+      for (const database of [blue, green]) {
+        locks.push(await takeLock(urls[database.side], run, command.name, database, onLost));
+      }
+      await mend(blue, green, report);
+    }
+    const routes = await resolveMapping(mapping, blue, green);
+    const signal = AbortSignal.any([lost.signal, stop]);
+    const prepared: Run = { blue, green, mapping, routes, report, signal };
+    if (command.act !== undefined) {
+      const { phase } = await standing(blue, green, routes.forward.tables.length);
+      const refusal = refusalOf(command.act, phase);
+      if (refusal !== undefined) throw new Failure(refusal);
+    }
+    return await command.run(prepared, input);
+  } catch (error) {
+    if (lost.signal.aborted) throw lost.signal.reason;
+    throw error;
+  } finally {
+    await Promise.allSettled(opened.map((database) => database.close()));
+    await Promise.allSettled(locks.map((client) => client.end()));
+  }
+}
+
+function urlOf(side: 'blue' | 'green', input: Input, places: Places): string {
+  const url = input.text(side) ?? places[side];
+  if (url === undefined || url === '') {
+    throw new Failure(`Say --${side} URL, or set MIGRATE_${side.toUpperCase()}_URL.`);
+  }
+  return url;
+}

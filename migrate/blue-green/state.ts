@@ -1,0 +1,136 @@
+import type { Side } from './database.ts';
+
+/** What a control row says of its database. */
+export type State = 'copy' | 'live' | 'fenced' | 'retired';
+
+/** What both databases say of themselves; nothing of this is kept anywhere else. */
+export interface Observed {
+  /** Undefined: that database has no control row. */
+  readonly blue: State | undefined;
+  readonly green: State | undefined;
+  /** Every table of the mapping was cut into ranges, and every range was copied. */
+  readonly copied: boolean;
+  /** Indexes that were set aside for the copy were made again. */
+  readonly built: boolean;
+}
+
+/**
+ * How far a migration is:
+ * - `none`: nothing is there; `partial`: prepare or finish died half-way
+ * - `copying`, `building`: green is filled, then gets its indexes back
+ * - `following`: green is kept in step; `watching`: green is live and blue is kept in step;
+ *   `returned`: blue is live again and green is kept in step
+ * - `fenced`: a switch is under way, or died; `opening`: one side has retired, none is open
+ */
+export type Phase =
+  | 'none'
+  | 'partial'
+  | 'copying'
+  | 'building'
+  | 'following'
+  | 'fenced'
+  | 'opening'
+  | 'watching'
+  | 'returned';
+
+/** Reads the phase off the two control rows. Throws for two live databases: that cannot be. */
+export function phaseOf({ blue, green, copied, built }: Observed): Phase {
+  if (blue === undefined && green === undefined) return 'none';
+  if (blue === undefined || green === undefined) return 'partial';
+  if (blue === 'live' && green === 'live') throw new Error('both databases say that they are live');
+  if (blue === 'fenced' || green === 'fenced') return 'fenced';
+  if (green === 'live') return 'watching';
+  if (blue !== 'live') return 'opening';
+  if (green === 'retired') return 'returned';
+  if (!copied) return 'copying';
+  return built ? 'following' : 'building';
+}
+
+/** Commands that act on both databases. */
+export type Act =
+  | 'prepare'
+  | 'copy'
+  | 'follow'
+  | 'verify'
+  | 'switch'
+  | 'watch'
+  | 'repair'
+  | 'rollback'
+  | 'finish'
+  | 'abort';
+
+/** In which phases a command may begin; every one of them may also be begun again where it died. */
+const begins: Readonly<Record<Act, readonly Phase[]>> = {
+  prepare: ['none', 'partial', 'copying'],
+  copy: ['copying', 'building', 'following'],
+  follow: ['building', 'following'],
+  verify: ['following', 'watching', 'returned'],
+  switch: ['following', 'returned'],
+  watch: ['watching', 'returned'],
+  repair: ['following', 'watching', 'returned'],
+  rollback: ['watching'],
+  finish: ['watching', 'partial'],
+  abort: ['partial', 'copying', 'building', 'following', 'returned'],
+};
+
+const next: Readonly<Record<Phase, string>> = {
+  none: 'Nothing is prepared: "migrate prepare" comes first.',
+  partial:
+    'One of the databases is prepared, the other is not: "migrate prepare" or "migrate abort" ends that.',
+  copying: 'Green is being filled: "migrate copy" goes on with it.',
+  building: 'Green is filled and needs its indexes: "migrate follow" makes them.',
+  following: 'Green is in step with blue: "migrate verify", then "migrate switch".',
+  fenced: 'A switch is under way, or died: any command that works on both databases ends it.',
+  opening: 'Blue and green are both retired: any command that works on both opens the right one.',
+  watching:
+    'Green is live: "migrate watch" keeps blue in step, "migrate rollback" goes back, "migrate finish" ends.',
+  returned:
+    'Blue is live again: "migrate watch" keeps green in step, "migrate switch" goes forward again, "migrate abort" ends.',
+};
+
+/** What to do in a phase, in a sentence. */
+export function adviceOf(phase: Phase): string {
+  return next[phase];
+}
+
+/** Why a command cannot begin now; undefined: it can. */
+export function refusalOf(act: Act, phase: Phase): string | undefined {
+  if (begins[act].includes(phase)) return undefined;
+  return `"migrate ${act}" has nothing to do in phase "${phase}". ${next[phase]}`;
+}
+
+/** Where writes come from and where they are brought, in a phase; undefined: nothing is in step yet. */
+export function flowOf(phase: Phase): { readonly from: Side; readonly to: Side } | undefined {
+  if (phase === 'watching') return { from: 'green', to: 'blue' };
+  if (phase === 'building' || phase === 'following' || phase === 'returned') {
+    return { from: 'blue', to: 'green' };
+  }
+  return undefined;
+}
+
+/** What has to be done about a tool that died in the middle of a switch. */
+export type Mending =
+  | { readonly mend: 'nothing' }
+  /** The fence is lifted: its side was never retired. */
+  | { readonly mend: 'unfence'; readonly side: Side }
+  /** The other side retired in favour of this one: it is opened with the key published there. */
+  | { readonly mend: 'open'; readonly side: Side };
+
+/** A control row as far as mending needs it. */
+export interface Wound {
+  readonly state: State;
+  readonly epoch: number;
+  readonly hasOpeningKey: boolean;
+}
+
+/** Decides it from both rows, for the holder of the lock. */
+export function mendingOf(blue: Wound, green: Wound): Mending {
+  if (blue.state === 'fenced') return { mend: 'unfence', side: 'blue' };
+  if (green.state === 'fenced') return { mend: 'unfence', side: 'green' };
+  if (blue.state === 'live' || green.state === 'live') return { mend: 'nothing' };
+  // The side with the greater epoch was live last; its key is the one that counts.
+  const last = blue.epoch >= green.epoch ? 'blue' : 'green';
+  const row = last === 'blue' ? blue : green;
+  if (row.state !== 'retired' || !row.hasOpeningKey) return { mend: 'nothing' };
+  return { mend: 'open', side: last === 'blue' ? 'green' : 'blue' };
+}

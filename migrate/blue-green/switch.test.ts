@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { migrate, openBank, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+import { startWriters } from '#migrate/testing/writers.ts';
+
+describe('a migration with writers throughout', () => {
+  let pair: Pair;
+  beforeAll(async () => {
+    pair = await openBank(1_000);
+  });
+  afterAll(() => pair.close());
+
+  const missing = async (side: 'blue' | 'green', ids: ReadonlySet<string>) => {
+    const table = side === 'blue' ? 'transfer' : 'movement';
+    const rows = await query(pair[side], `select t.id::text as id from ${table} t`);
+    const there = new Set(rows.map(({ id }) => id));
+    return [...ids].filter((id) => !there.has(id));
+  };
+
+  it('copy, switch, rollback and switch again lose no acknowledged write', {
+    timeout: 120_000,
+  }, async () => {
+    const writers = startWriters(pair, 4, 3);
+    await migrate(pair, 'prepare');
+    await migrate(pair, 'copy', '--workers', '2');
+    await migrate(pair, 'follow', '--once');
+    await migrate(pair, 'verify', '--workers', '2');
+    const said = await migrate(pair, 'switch', '--workers', '2');
+    expect(said).toMatch(/green is live \(epoch 2\); writes were held for/);
+    await migrate(pair, 'watch', '--once');
+    expect(await migrate(pair, 'rollback', '--workers', '2')).toMatch(/blue is live \(epoch 3\)/);
+    expect(await migrate(pair, 'switch', '--workers', '2')).toMatch(/green is live \(epoch 4\)/);
+    const ledger = await writers.stop();
+    await migrate(pair, 'watch', '--once');
+
+    expect(ledger.acknowledged.size).toBeGreaterThan(100);
+    expect(ledger.refused).toBeGreaterThan(0);
+    expect(ledger.twoLive).toBe(0);
+    expect(await missing('green', ledger.acknowledged)).toEqual([]);
+    expect(await missing('blue', ledger.acknowledged)).toEqual([]);
+    expect(await migrate(pair, 'verify', '--workers', '2')).toMatch(/every check holds/);
+  });
+
+  it('whoever never heard of the switch is refused, superuser and replica role too', async () => {
+    const write = 'update account set balance_cents = 0 where id = 1';
+    await expect(query(pair.blue, write)).rejects.toMatchObject({ code: 'MG001' });
+    await expect(
+      query(pair.blue, `set session_replication_role = replica; ${write}`),
+    ).rejects.toMatchObject({ code: 'MG001' });
+    await expect(query(pair.blue, 'truncate transfer')).rejects.toThrow();
+    await expect(query(pair.blue, 'select 1 from account')).resolves.toHaveLength(4_000);
+  });
+
+  it('the new side issues numbers that the old one has not issued', async () => {
+    const [old] = await query(pair.blue, 'select last_value::int as n from account_id_seq');
+    const [row] = await query(pair.green, "select nextval('wallet_id_seq')::int as n");
+    expect(Number(row?.n)).toBeGreaterThan(Number(old?.n));
+  });
+
+  it('a second tool is told who works, and does nothing', async () => {
+    const first = startTool(pair, ['watch']);
+    for (let tries = 0; tries < 200; tries += 1) {
+      const held = await query(
+        pair.green,
+        "select 1 from pg_stat_activity a where a.query like '%migrate watch%' and a.datname = current_database() and a.pid <> pg_backend_pid()",
+      );
+      if (held.length > 0) break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await expect(migrate(pair, 'verify')).rejects.toThrow(
+      /Another migrate works on the blue database .*"migrate watch"/,
+    );
+    await migrate(pair, 'stop');
+    expect((await first.ended).code).toBe(0);
+    await migrate(pair, 'resume');
+  });
+
+  it('finish leaves no trace on either side', async () => {
+    await migrate(pair, 'finish', '--anyway');
+    for (const side of ['blue', 'green'] as const) {
+      const left = await query(
+        pair[side],
+        `select t.tgname::text as name from pg_trigger t where not t.tgisinternal
+         union all select n.nspname::text from pg_namespace n where n.nspname like 'migrate%'
+         union all select p.proname::text from pg_proc p where p.proname like '%migrate%'`,
+      );
+      expect(left).toEqual([]);
+    }
+    await query(pair.green, 'update wallet set balance = balance where id = 1');
+  });
+});

@@ -1,0 +1,142 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { understand } from '#migrate/blue-green/arguments.ts';
+import { commands } from '#migrate/blue-green/commands.ts';
+import { type Places, runCommand } from '#migrate/blue-green/run.ts';
+import { openReport } from '#migrate/blue-green/screen.ts';
+import { createTestDatabase } from '#server/testing/harness.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const testing = new URL('./', import.meta.url);
+
+/** Two empty databases, with the tables of the bank. */
+export interface Pair extends Places {
+  readonly blue: string;
+  readonly green: string;
+  close(): Promise<void>;
+}
+
+/** Makes a pair in the PostgreSQL of this test run, with `customers` rows and four times as many accounts. */
+export async function openBank(customers: number): Promise<Pair> {
+  const database = await createTestDatabase();
+  const name = new URL(database.urls.superuser).pathname.slice(1);
+  const urls = { blue: '', green: '' };
+  for (const side of ['blue', 'green'] as const) {
+    const own = `${name}_${side}`;
+    await query(database.urls.superuser, `create database ${own} template template0`);
+    const url = new URL(database.urls.superuser);
+    url.pathname = `/${own}`;
+    urls[side] = url.href;
+  }
+  await fillBank(urls, customers);
+  return {
+    ...urls,
+    async close() {
+      for (const side of ['blue', 'green']) {
+        await query(database.urls.superuser, `drop database ${name}_${side} with (force)`);
+      }
+      await database.close();
+    },
+  };
+}
+
+/** The tables on both sides, and plausible rows in blue. */
+export async function fillBank(
+  urls: { readonly blue: string; readonly green: string },
+  customers: number,
+): Promise<void> {
+  for (const side of ['blue', 'green'] as const) {
+    await query(urls[side], await readFile(new URL(`bank-${side}.sql`, testing), 'utf8'));
+  }
+  await query(
+    urls.blue,
+    `insert into customer (id, email, full_name, created)
+       select g, 'c' || g || '@example.com', 'Given' || g % 97 || ' Family' || g % 1009,
+         '2026-01-01'::timestamptz + g * interval '1 second' from generate_series(1, ${customers}) g;
+     insert into profile (customer_id, bio, prefs)
+       select g, case when g % 3 = 0 then 'bio of ' || g end, '{"theme": "dark", "n": 1}'::jsonb
+       from generate_series(1, ${customers}) g where g % 2 = 0;
+     insert into account (id, customer_id, balance_cents)
+       select g, 1 + g % ${customers}, 100000 from generate_series(1, ${customers * 4}) g;
+     insert into transfer (from_id, to_id, cents, note, at)
+       select 1 + g % ${customers * 4}, 1 + (g * 7) % ${customers * 4}, g % 500, null,
+         '2026-02-01'::timestamptz + g * interval '1 second' from generate_series(1, ${customers * 2}) g;
+     select setval('customer_id_seq', ${customers}), setval('account_id_seq', ${customers * 4});
+     analyze`,
+  );
+}
+
+/** The rows of one query, on a connection of its own. */
+export async function query(
+  url: string,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    const result = await client.query(sql, values.length > 0 ? [...values] : undefined);
+    return result.rows ?? [];
+  } finally {
+    await client.end();
+  }
+}
+
+/** How a run of the tool ended. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+}
+
+/** A run of `migrate/main.ts`, as an operator starts it. */
+export interface Tool {
+  readonly pid: number;
+  output(): string;
+  kill(signal: NodeJS.Signals): void;
+  readonly ended: Promise<Ended>;
+}
+
+/** Starts the tool on a pair, with the mapping of the bank unless the arguments name another. */
+export function startTool(pair: Places, args: readonly string[]): Tool {
+  const child = spawn(process.execPath, ['migrate/main.ts', ...args, ...mappingOf(args)], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: '/usr/bin:/bin', MIGRATE_BLUE_URL: pair.blue, MIGRATE_GREEN_URL: pair.green },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const ended = once(child, 'close').then(() => ({
+    code: child.exitCode,
+    signal: child.signalCode,
+    output,
+  }));
+  return { pid: child.pid ?? 0, output: () => output, kill: (s) => child.kill(s), ended };
+}
+
+/** One command in this process, which saves the start of another; throws what it refuses. Gives its lines. */
+export async function migrate(pair: Places, ...args: readonly string[]): Promise<string> {
+  const asked = understand([...args, ...mappingOf(args)], commands);
+  if (asked.asks !== 'run') throw new Error(`no command: ${args.join(' ')}`);
+  let output = '';
+  const write = (text: string) => {
+    output += text;
+  };
+  const report = openReport({ write, isTerminal: false, columns: 80, nowMs: () => 0 }, false);
+  const stop = new AbortController();
+  await runCommand(asked.command, asked.input, pair, report, stop.signal);
+  return output;
+}
+
+function mappingOf(args: readonly string[]): readonly string[] {
+  if (args.includes('--mapping')) return [];
+  return ['--mapping', fileURLToPath(new URL('bank.mapping.ts', testing))];
+}
