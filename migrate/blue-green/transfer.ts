@@ -1,5 +1,4 @@
 import type pg from 'pg';
-import { z } from 'zod';
 import { makeId } from './control.ts';
 import { asTexts, inTransaction } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
@@ -35,7 +34,8 @@ export interface Batch {
 interface Change {
   readonly id: string;
   readonly table: string;
-  readonly key: unknown;
+  /** JSON as PostgreSQL wrote it: a number may be longer than JavaScript can hold. */
+  readonly key: string;
   readonly action: string;
 }
 
@@ -48,8 +48,6 @@ interface Writing {
   readonly rows: number;
   readonly hash: bigint;
 }
-
-const keyTexts = z.array(z.string());
 
 /**
  * The transaction of a transfer in the destination: triggers and foreign keys there do not act, the
@@ -111,7 +109,7 @@ export async function transfer(
 
 async function readChanges(origin: pg.Client, limit: number) {
   const { rows } = await origin.query<Change & { lag_ms: number }>(
-    `select c.id::text as id, c.source_table as table, c.key, c.action,
+    `select c.id::text as id, c.source_table as table, c.key::text as key, c.action,
        (extract(epoch from clock_timestamp() - c.changed_at) * 1000)::float8 as lag_ms
      from migrate.change c order by c.id limit $1`,
     [limit],
@@ -134,7 +132,7 @@ async function keysOf(
         (change) => change.action !== 'r' && change.table === textOf(source.table),
       );
       if (of.length === 0) continue;
-      const distinct = [...new Set(of.map(({ key }) => JSON.stringify(key)))];
+      const distinct = [...new Set(of.map(({ key }) => key))];
       const { rows } = await origin.query<{ key: string }>(affectedKeys(table, source), [
         `[${distinct.join(',')}]`,
       ]);
@@ -142,13 +140,7 @@ async function keysOf(
     }
     for (const change of changes) {
       if (change.action !== 'r' || change.table !== textOf(table.target)) continue;
-      // As PostgreSQL writes it, so that the same key is not taken for two.
-      keys.add(
-        `[${keyTexts
-          .parse(change.key)
-          .map((text) => JSON.stringify(text))
-          .join(', ')}]`,
-      );
+      keys.add(change.key);
     }
     if (keys.size > 0) found.set(table, [...keys].sort());
   }
