@@ -20,12 +20,16 @@ export interface AdminAnswer {
 
 /** The admin API of the deployment that the settings describe. */
 export interface Admin {
-  /** Throws {@link Failure} where nobody answers, or with what the server refuses. */
+  /**
+   * A body is sent as JSON, URLSearchParams as a form. Throws {@link Failure} where nobody answers,
+   * or with what the server refuses.
+   */
   call(method: string, path: string, body?: unknown): Promise<AdminAnswer>;
   /** The same, with undefined for a 404. */
   find(path: string): Promise<AdminAnswer | undefined>;
 }
 
+const formType = 'application/x-www-form-urlencoded';
 const answerMsMax = 15_000;
 const answerBytesMax = 64 * 1024 * 1024;
 
@@ -39,13 +43,17 @@ export async function openAdmin(config: Config, port = config.adminPort): Promis
   const certificate = config.tlsCert === undefined ? undefined : leafOf(config.tlsCert);
 
   async function send(method: string, path: string, body?: unknown): Promise<AdminAnswer> {
-    const text = body === undefined ? undefined : JSON.stringify(body);
+    const isForm = body instanceof URLSearchParams;
+    const text = isForm ? body.toString() : body === undefined ? undefined : JSON.stringify(body);
     const headers = {
       accept: 'application/json',
       authorization: `Bearer ${token}`,
       ...(text === undefined
         ? {}
-        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+        : {
+            'content-type': isForm ? formType : 'application/json',
+            'content-length': Buffer.byteLength(text),
+          }),
     };
     const options = { method, headers, timeout: answerMsMax };
     // Exactly the certificate that the server was given, whatever name this machine goes by.

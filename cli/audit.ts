@@ -2,32 +2,37 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '#server/config/environment.ts';
 import { type Admin, openAdmin } from './admin.ts';
 import { Failure, type Input, type Terminal } from './command.ts';
-import { shown, table } from './help.ts';
-import { type Document, documentOf, field, listOf, plain } from './listing.ts';
+import { shown } from './help.ts';
+import {
+  type Document,
+  documentOf,
+  field,
+  limitOf,
+  listOf,
+  plain,
+  showListing,
+} from './listing.ts';
 
 const limitDefault = 100;
-const limitMax = 100_000;
+/** Entries of one second that a follower is shown at most. */
+const limitMax = 10_000;
 const followMs = 1000;
 /** An entry that took its time before it was committed may come after later ones. */
 const lateMs = 10_000;
 
 /** `gatehouse audit list` */
 export async function auditList(input: Input, terminal: Terminal): Promise<number> {
-  const limit = Number(input.text('limit') ?? limitDefault);
-  if (!Number.isInteger(limit) || limit < 1 || limit > limitMax) {
-    throw new Failure(`--limit must be a whole number, 1 to ${limitMax}.`);
-  }
+  const limit = limitOf(input, limitDefault);
   const query = queryOf(input);
   const admin = await openAdmin(readConfig());
   const entries = await listOf(admin, '/admin/audit', query, limit);
   if (input.flag('follow')) return follow(admin, input, terminal, query, [...entries].reverse());
-  if (input.flag('json')) terminal.out(JSON.stringify(entries.map(plain), undefined, 2));
-  else if (entries.length === 0) terminal.out('There are no such entries.');
-  else {
-    const heading = ['at', 'action', 'outcome', 'actor', 'target', 'address', 'times', 'reason'];
-    terminal.out(table(heading, entries.map(cellsOf)));
-    if (entries.length === limit) terminal.out(`The newest ${limit}; --limit shows more.`);
-  }
+  showListing(input, terminal, entries, {
+    heading: ['at', 'action', 'outcome', 'actor', 'target', 'address', 'times', 'reason'],
+    cells: cellsOf,
+    none: 'There are no such entries.',
+    limit,
+  });
   return 0;
 }
 

@@ -9,6 +9,9 @@ export interface Option {
   readonly about: string;
 }
 
+/** Taken by every command that answers with something. */
+export const json: Option = { type: 'boolean', about: 'Prints JSON.' };
+
 /** What a command is given by position. */
 export interface Operand {
   readonly name: string;

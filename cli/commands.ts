@@ -1,8 +1,8 @@
-import type { Command, Option } from './command.ts';
+import { administration } from './administration.ts';
+import { type Command, json, type Option } from './command.ts';
 
 // Each command is loaded when it runs: help answers at once, and `client list` needs no server.
 
-const json: Option = { type: 'boolean', about: 'Prints JSON.' };
 const passwordStdin: Option = {
   type: 'boolean',
   about: 'Reads the password from the first line of stdin instead of asking for it.',
@@ -309,35 +309,6 @@ const users: readonly Command[] = [
   },
 ];
 
-const audit: readonly Command[] = [
-  {
-    name: 'audit list',
-    summary: 'Shows the audit log: who changed what, and what attacked.',
-    details: [
-      'The newest entry first. An action may be a group, such as client.*; docs/audit.md lists them ' +
-        'all. A change that is still `begun` was cut off, and may have been made.',
-    ],
-    options: {
-      since: { type: 'string', value: '1h', about: 'Not older than this: 90s, 15m, 1h, 7d.' },
-      from: { type: 'string', value: 'TIME', about: 'From a moment on: 2026-07-01T09:00:00Z.' },
-      to: { type: 'string', value: 'TIME', about: 'Until a moment, which does not count.' },
-      action: { type: 'string', value: 'ACTION', about: 'Only this action, or group of actions.' },
-      actor: { type: 'string', value: 'WHO', about: 'Id of who did it, its name, or its kind.' },
-      target: { type: 'string', value: 'ID', about: 'Id of what it was done to.' },
-      'request-id': { type: 'string', value: 'ID', about: 'The entries of one request.' },
-      limit: { type: 'string', value: 'N', about: 'At most so many (100).' },
-      follow: { type: 'boolean', about: 'Goes on with what comes, until Ctrl-C.' },
-      json,
-    },
-    example: [
-      "$ node cli/main.ts audit list --since 1h --action 'client.*'",
-      'at                    action         outcome  actor                  target         address',
-      '2026-07-01T09:00:00Z  client.create  done     credential deploy job  client my-app  192.0.2.7',
-    ],
-    run: async (...given) => (await import('./audit.ts')).auditList(...given),
-  },
-];
-
 const help: Command = {
   name: 'help',
   summary: 'Shows this list, or explains one command.',
@@ -353,6 +324,6 @@ export const commands: readonly Command[] = [
   ...recovery,
   ...clients,
   ...users,
-  ...audit,
+  ...administration,
   help,
 ];

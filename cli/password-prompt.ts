@@ -1,13 +1,15 @@
 import { Failure, type Input } from './command.ts';
 
 const charactersMax = 1024;
+/** Access tokens with session claims are long. */
+const tokenCharactersMax = 65_536;
 
 /**
  * A new password: the first line of stdin with `--password-stdin`, else asked for twice on the
  * terminal without showing it. Never an argument, which every user of the machine could read.
  */
 export async function readNewPassword(input: Input): Promise<string> {
-  if (input.flag('password-stdin')) return firstLine();
+  if (input.flag('password-stdin')) return firstLine('--password-stdin reads its first line.');
   if (!process.stdin.isTTY) {
     throw new Failure(
       'There is no terminal to ask for the password on: pipe it in with --password-stdin.',
@@ -21,21 +23,31 @@ export async function readNewPassword(input: Input): Promise<string> {
   return password;
 }
 
-async function firstLine(): Promise<string> {
+/** A token: asked for on a terminal, else the first line of stdin. Never an argument. */
+export async function readToken(): Promise<string> {
+  if (process.stdin.isTTY) {
+    const token = await ask('Token: ', tokenCharactersMax);
+    if (token.trim() === '') throw new Failure('No token was given; nothing was done.');
+    return token.trim();
+  }
+  return (await firstLine('pipe the token in.', tokenCharactersMax)).trim();
+}
+
+async function firstLine(remedy: string, limit = charactersMax): Promise<string> {
   let read = '';
   process.stdin.setEncoding('utf8');
   for await (const chunk of process.stdin) {
     read += String(chunk);
-    if (read.includes('\n') || read.length > charactersMax) break;
+    if (read.includes('\n') || read.length > limit) break;
   }
   const [line = ''] = read.split(/\r?\n/);
-  if (line === '') throw new Failure('stdin is empty: --password-stdin reads its first line.');
-  if (line.length > charactersMax) throw new Failure('The first line of stdin is too long.');
+  if (line === '') throw new Failure(`stdin is empty: ${remedy}`);
+  if (line.length > limit) throw new Failure('The first line of stdin is too long.');
   return line;
 }
 
 /** One line from the terminal, unseen. */
-function ask(question: string): Promise<string> {
+function ask(question: string, limit = charactersMax): Promise<string> {
   const { stdin, stderr } = process;
   return new Promise((resolve, reject) => {
     let typed = '';
@@ -56,7 +68,7 @@ function ask(question: string): Promise<string> {
         }
         if (character === '\u007f' || character === '\b') typed = [...typed].slice(0, -1).join('');
         else if (character === '\u0015') typed = '';
-        else if (character >= ' ' && typed.length < charactersMax) typed += character;
+        else if (character >= ' ' && typed.length < limit) typed += character;
       }
     };
     // First unseen, then asked: what is typed ahead is not shown either.

@@ -101,6 +101,8 @@ describe('changes of administrators', () => {
     await admin('PUT', '/admin/keys/audited', { keys: [{ ...privateJwk(), kid: 'k3' }] });
     await admin('DELETE', '/admin/keys/audited/k3');
     await admin('DELETE', '/admin/keys/audited');
+    await admin('POST', '/admin/keys/hydra.jwt.access-token/rotate');
+    expect(await newest('key_set.rotate')).toMatchObject({ outcome: 'done' });
     const actions = ['key.create', 'key.import', 'key_set.import', 'key.delete', 'key_set.delete'];
     for (const action of actions) {
       const entry = await newest(action);

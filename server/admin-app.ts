@@ -10,6 +10,7 @@ import { adminDoors } from '#server/http/admin/doors.ts';
 import { grantAdminRoutes } from '#server/http/admin/grants.ts';
 import { keyRoutes } from '#server/http/admin/keys.ts';
 import { revocationAdminRoutes } from '#server/http/admin/revocations.ts';
+import { standingRoutes } from '#server/http/admin/standing.ts';
 import type { Env } from '#server/http/answer.ts';
 import { createFrame } from '#server/http/frame.ts';
 import { consentHandshakeRoutes } from '#server/http/handshake/consent.ts';
@@ -56,6 +57,7 @@ export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
   app.route('/', grantAdminRoutes(engine));
   app.route('/', credentialRoutes(engine));
   app.route('/', auditRoutes(engine));
+  app.route('/', standingRoutes(engine));
   app.route('/', metricsRoutes(metrics));
   app.route('/', descriptionRoutes());
   return app;

@@ -22,6 +22,10 @@ export const auditActions = {
   },
   'client.delete': { target: 'client', about: 'A client was deleted, with all it was issued.' },
   'key.create': { target: 'key_set', about: 'A key was made by an administrator.' },
+  'key_set.rotate': {
+    target: 'key_set',
+    about: 'An administrator gave the keys of a set their successors at once.',
+  },
   'key.import': { target: 'key', about: 'A key was imported.' },
   'key_set.import': { target: 'key_set', about: 'A whole set of keys was imported.' },
   'key.delete': { target: 'key', about: 'A key was deleted by an administrator.' },

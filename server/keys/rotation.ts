@@ -52,7 +52,7 @@ export function dueKeys(
 }
 
 /** Makes the key that is due: a random secret, or a key pair for the slot's algorithm. */
-export async function makeKey(due: Due, master: MasterKeys): Promise<NewKey> {
+export async function makeKey(due: Due, master: Pick<MasterKeys, 'wrap'>): Promise<NewKey> {
   const { setName, alg } = due.slot;
   const { id, activeInSeconds } = due;
   if (!isSigningAlg(alg)) {

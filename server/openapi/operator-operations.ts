@@ -5,6 +5,13 @@ import { answers, named, type Operation, type Schema, text } from './operation.t
 
 const wordCharsMax = 255;
 const moment: Schema = { type: 'string', format: 'date-time' };
+const subject = {
+  name: 'subject',
+  about: 'The person.',
+  schema: text(wordCharsMax),
+  required: true,
+  example: 'ada',
+};
 const read = {
   listener: 'admin',
   tag: 'gatehouse',
@@ -12,7 +19,7 @@ const read = {
   method: 'get',
 } as const;
 
-/** What operators look at: the audit log. */
+/** What operators look at: the audit log, and how things stand. */
 export const operatorOperations: readonly Operation[] = [
   {
     ...read,
@@ -39,7 +46,63 @@ export const operatorOperations: readonly Operation[] = [
     ],
     refusals: ['invalid_parameter'],
   },
+  {
+    ...read,
+    path: '/admin/grants',
+    id: 'listGrants',
+    summary: "A person's grants, dead or alive",
+    query: [
+      subject,
+      { name: 'client_id', about: 'To this app.', schema: text(wordCharsMax) },
+      ...paging,
+    ],
+    answers: [
+      answers(200, 'Grants.', { type: 'array', items: named('standingGrant') }, [], linkHeader),
+    ],
+    refusals: ['missing_parameter', 'invalid_parameter'],
+  },
+  {
+    ...read,
+    path: '/admin/grants/{id}',
+    id: 'getGrant',
+    summary: 'One grant',
+    answers: [answers(200, 'The grant.', named('standingGrant'))],
+    refusals: ['not_found'],
+  },
+  {
+    ...read,
+    path: '/admin/sessions',
+    id: 'listSessions',
+    summary: "A person's sign-ins, the newest first",
+    query: [subject, ...paging],
+    answers: [
+      answers(200, 'Sign-ins.', { type: 'array', items: named('standingSession') }, [], linkHeader),
+    ],
+    refusals: ['missing_parameter', 'invalid_parameter'],
+  },
+  {
+    ...read,
+    tag: 'jwk',
+    path: '/admin/keys',
+    id: 'listKeys',
+    summary: 'Every key by its name and times, and no part of it',
+    answers: [answers(200, 'Keys.', { type: 'array', items: named('standingKey') }, [])],
+    refusals: [],
+  },
+  {
+    ...read,
+    tag: 'jwk',
+    method: 'post',
+    path: '/admin/keys/{set}/rotate',
+    id: 'rotateKeys',
+    summary: 'Give the keys of a set their successors at once',
+    about: "Also those of Gatehouse's own sets. Earlier keys go on opening and verifying.",
+    answers: [answers(201, 'What was made.', { type: 'array', items: named('standingKey') })],
+    refusals: ['not_found'],
+  },
 ];
+
+const id: Schema = { type: 'string', format: 'uuid' };
 
 const kindAndId: Schema = {
   type: 'object',
@@ -72,6 +135,50 @@ export const operatorSchemas: Readonly<Record<string, Schema>> = {
       address: { type: 'string' },
       count: { type: 'integer', minimum: 1 },
       detail: { type: 'object' },
+    },
+  },
+  standingGrant: {
+    type: 'object',
+    required: ['grant_id', 'subject', 'client_id', 'state', 'scope', 'audience', 'version'],
+    properties: {
+      grant_id: id,
+      subject: { type: 'string' },
+      client_id: { type: 'string' },
+      state: { type: 'string', enum: ['live', 'revoked'] },
+      scope: { type: 'string' },
+      audience: { type: 'array', items: { type: 'string' } },
+      version: { type: 'integer', minimum: 1 },
+      session_id: id,
+      remember: { type: 'boolean' },
+      created_at: moment,
+      handled_at: moment,
+    },
+  },
+  standingSession: {
+    type: 'object',
+    required: ['session_id', 'subject', 'state', 'authenticated_at', 'expires_at'],
+    properties: {
+      session_id: id,
+      subject: { type: 'string' },
+      state: { type: 'string', enum: ['live', 'signed_out', 'revoked', 'expired'] },
+      authenticated_at: moment,
+      expires_at: moment,
+      remember: { type: 'boolean' },
+      acr: { type: 'string' },
+      amr: { type: 'array', items: { type: 'string' } },
+    },
+  },
+  standingKey: {
+    type: 'object',
+    required: ['set', 'kid', 'alg', 'use'],
+    properties: {
+      set: { type: 'string' },
+      kid: { type: 'string' },
+      alg: { type: 'string' },
+      use: { type: 'string' },
+      state: { type: 'string', enum: ['waiting', 'active', 'retired'] },
+      active_at: moment,
+      retired_at: { type: ['string', 'null'], format: 'date-time' },
     },
   },
 };

@@ -174,7 +174,8 @@ const deleteKeys: Statement = {
   text: `
 with ${locked}, doomed as (
   select k.id, k.alg, k.use, k.active_at from key k
-  where k.set_name = $1 and ($2::text is null or k.kid = $2) and k.use in ('sig', 'enc')
+  where k.set_name = $1 and ($2::text is null or k.kid = $2)
+    and (k.use in ('sig', 'enc') or $2 is not null)
 ), orphaned as (
   select d.id from doomed d
   where $3::boolean and d.active_at <= now() and not exists (

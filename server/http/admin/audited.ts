@@ -40,6 +40,7 @@ export const auditedDoors: Readonly<Record<string, Door>> = {
     target: word(1),
   },
   'POST /admin/keys/:set': { action: 'key.create', target: word(1) },
+  'POST /admin/keys/:set/rotate': { action: 'key_set.rotate', target: word(1) },
   'PUT /admin/keys/:set': { action: 'key_set.import', target: word(1) },
   'DELETE /admin/keys/:set': { action: 'key_set.delete', target: word(1) },
   'PUT /admin/keys/:set/:kid': {

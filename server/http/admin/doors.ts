@@ -16,6 +16,7 @@ export const adminDoors: readonly AdminDoor[] = [
   { path: '/admin/keys/*', roles: ['keys'] },
   { path: '/admin/revocations', roles: ['handshake', 'clients'] },
   { path: '/admin/grants/*', roles: ['handshake', 'clients'] },
+  { path: '/admin/sessions', roles: ['handshake', 'clients'] },
   { path: '/admin/credentials/*', roles: ['all'] },
   { path: '/admin/audit', roles: ['audit'] },
   { path: '/metrics', roles: ['metrics'] },

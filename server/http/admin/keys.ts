@@ -4,13 +4,15 @@ import { type Ctx, type Env, json, refusalAnswer } from '#server/http/answer.ts'
 import { readJson } from '#server/http/body.ts';
 import { newId } from '#server/identifiers.ts';
 import { generationOf, importJwk, importSet, isKeyName } from '#server/keys/jwk.ts';
-import { type PrivateKey, signingRow } from '#server/keys/rotation.ts';
+import { makeKey, type PrivateKey, signingRow } from '#server/keys/rotation.ts';
 import {
   accessTokenAlg,
   accessTokenSet,
   idTokenSet,
   isBuiltInSet,
   isReservedSet,
+  pepperSet,
+  slotsOf,
 } from '#server/keys/slots.ts';
 import type { Node } from '#server/node.ts';
 import {
@@ -27,12 +29,13 @@ const bodyBytesMax = 65_536;
 /** Keys given together are tried in the order given: the first is the newest by this much each. */
 const orderSeconds = 0.001;
 
-type KeyNode = Pick<Node, 'database' | 'feed' | 'keys' | 'log'>;
+type KeyNode = Pick<Node, 'config' | 'database' | 'feed' | 'keys' | 'log'>;
 
 /**
  * Hydra's key doors, with one difference: every answer has public parts only, and the symmetric
  * keys of Gatehouse's own sets are not to be had at all (docs/divergences.md). A key made here is
- * used at once, and the earlier ones stay published.
+ * used at once, and the earlier ones stay published. Beyond Hydra: `POST /admin/keys/{set}/rotate`
+ * gives every kind of key of a set its successor at once, also of Gatehouse's own.
  */
 export function keyRoutes(node: KeyNode): Hono<Env> {
   const app = new Hono<Env>();
@@ -41,6 +44,7 @@ export function keyRoutes(node: KeyNode): Hono<Env> {
   app.put('/admin/keys/:set', async (c) => answerOf(await putSet(node, c)));
   app.delete('/admin/keys/:set', async (c) => answerOf(await remove(node, c, undefined)));
   app.get('/admin/keys/:set/:kid', async (c) => answerOf(await getSet(node, setOf(c), kidOf(c))));
+  app.post('/admin/keys/:set/rotate', async (c) => answerOf(await rotate(node, c)));
   app.put('/admin/keys/:set/:kid', async (c) => answerOf(await putKey(node, c)));
   app.delete('/admin/keys/:set/:kid', async (c) => answerOf(await remove(node, c, kidOf(c))));
   return app;
@@ -112,15 +116,40 @@ async function store(
   return rows;
 }
 
+/**
+ * What the schedule would make some day, made now. No node is fresh before it has read it, so none
+ * meets what it seals or signs without having it.
+ */
+async function rotate(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
+  const slots = slotsOf(node.config).filter(({ setName }) => setName === setOf(c));
+  if (slots.length === 0)
+    return refuse('not_found', 'Gatehouse has no keys of its own by this name.');
+  const due = slots.map((slot) => ({ slot, id: newId(), activeInSeconds: 0 }));
+  const made = await Promise.all(due.map((one) => makeKey(one, node.keys)));
+  await storeKeys(node.database, made);
+  c.set('audited', { detail: { kids: made.map(({ kid }) => kid) } });
+  await changed(node, 'admin_key_made', made);
+  return json(
+    201,
+    made.map(({ setName, kid, alg, use }) => ({ set: setName, kid, alg, use })),
+  );
+}
+
 async function remove(node: KeyNode, c: Ctx, kid: string | undefined): Promise<Refusal | Response> {
   const setName = setOf(c);
-  if (isReservedSet(setName) || !isKeyName(setName)) return refuse('not_found');
-  const done = await deleteFromSet(node.database, setName, kid, isBuiltInSet(setName));
+  if (!isKeyName(setName)) return refuse('not_found');
+  const isOwn = isReservedSet(setName);
+  if (isOwn && kid === undefined) return refuse('not_found');
+  if (setName === pepperSet) {
+    const hint = 'Without its pepper no secret that was hashed with it could be checked any more.';
+    return refuse('conflict', hint);
+  }
+  const done = await deleteFromSet(node.database, setName, kid, isOwn || isBuiltInSet(setName));
   if (done === 'kept') {
     return refuse(
       'conflict',
-      'Gatehouse signs with this key and has no other for its algorithm: make a new one first ' +
-        '(POST /admin/keys/{set}), or replace the set (PUT).',
+      'Gatehouse uses this key and has no other of its kind: make a new one first ' +
+        '(POST /admin/keys/{set}/rotate), or replace the set (PUT).',
     );
   }
   if (done === 'deleted') await changed(node, 'admin_key_deleted', [{ setName, kid }]);
