@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Deployment } from './deployments/deployment.ts';
 import type { Operation } from './driver/load.ts';
-import type { App, Tokens, Visitor } from './driver/visitor.ts';
+import { type App, type Tokens, Unavailable, type Visitor } from './driver/visitor.ts';
 
 /** One kind of operation that is measured. */
 export interface Mode {
@@ -120,6 +121,8 @@ export function modeOf(name: ModeName): Mode {
 
 /** Lanes that prepare at the same time. */
 const preparing = 32;
+const triesMax = 20;
+const pauseMs = 200;
 
 function logins(app: App, visitors: readonly Visitor[]): Prepared {
   return {
@@ -195,7 +198,7 @@ function eachLane<T>(
   visitors: readonly Visitor[],
   make: (visitor: Visitor) => Promise<T>,
 ): Promise<T[]> {
-  return Promise.all(visitors.map(make));
+  return Promise.all(visitors.map((visitor) => patiently(() => make(visitor))));
 }
 
 async function manyTokens(
@@ -210,6 +213,18 @@ async function manyTokens(
   return tokens;
 }
 
+/** Asks again where an overloaded server says 503: nothing is measured here. */
+export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof Unavailable) || tries >= triesMax) throw error;
+      await sleep(pauseMs);
+    }
+  }
+}
+
 /** Does something for each item, some at a time. */
 async function shared<Item>(
   visitors: readonly Visitor[],
@@ -219,7 +234,7 @@ async function shared<Item>(
   const queue = items.values();
   await Promise.all(
     visitors.slice(0, preparing).map(async (visitor) => {
-      for (const item of queue) await work(visitor, item);
+      for (const item of queue) await patiently(() => work(visitor, item));
     }),
   );
 }

@@ -20,6 +20,8 @@ export interface Result {
   readonly processes: number;
   readonly slices: number;
   readonly operations: number;
+  /** Answered with 503. */
+  readonly unavailable: number;
   readonly perSecond: number;
   /** Server and PostgreSQL together. */
   readonly microseconds: Spread;

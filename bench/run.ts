@@ -5,7 +5,7 @@ import { countsBetween, type DatabaseCounts, settleMs } from './measure/database
 import type { Echo } from './measure/echo.ts';
 import { machineLoad } from './measure/processes.ts';
 import { lanesPerProcess, measureSlice, type Slice } from './measure/slice.ts';
-import { type Mode, type ModeName, modeOf } from './modes.ts';
+import { type Mode, type ModeName, modeOf, patiently } from './modes.ts';
 import { machineOf, type Result, type Run, type Spread, versionOf } from './results.ts';
 import { mean, median } from './statistics.ts';
 
@@ -35,6 +35,8 @@ interface Measured extends Slice {
 }
 
 const warmSecondsMax = 240;
+/** More 503 than this, and what was measured is not the operation any more. */
+const unavailableShareMax = 0.02;
 const echoSecondsMax = 1;
 
 /**
@@ -89,7 +91,7 @@ async function warmUp(
 ): Promise<void> {
   const operationsMax = Math.ceil(mode.warmOperations * deployment.processes * plan.warm);
   const slice = await measureSlice({ deployment, mode, seconds: warmSecondsMax, operationsMax });
-  ensureRight(slice, mode.name, deployment);
+  if (slice.errors > 0) ensureRight(slice, mode.name, deployment);
   say(`warmed up ${mode.name} at ${nameOf(deployment)}: ${slice.operations} operations`);
 }
 
@@ -163,7 +165,7 @@ async function countOne(plan: Plan, deployment: Deployment, mode: Mode): Promise
   let operations = 0;
   await Promise.all(
     visitors.map(async (_, lane) => {
-      while (performance.now() < end && (await operation(lane))) operations += 1;
+      while (performance.now() < end && (await patiently(() => operation(lane)))) operations += 1;
     }),
   );
   await sleep(settleMs);
@@ -210,6 +212,7 @@ function resultOf(
     processes,
     slices: slices.length,
     operations: all((slice) => slice.operations).reduce((sum, count) => sum + count, 0),
+    unavailable: all((slice) => slice.unavailable).reduce((sum, count) => sum + count, 0),
     perSecond: median(all((slice) => slice.operations / slice.seconds)),
     microseconds,
     serverMicroseconds: median(all((slice) => slice.serverMicroseconds)),
@@ -238,6 +241,12 @@ function ensureRight(slice: Slice, mode: ModeName, deployment: Deployment): void
   if (slice.errors > 0) {
     throw new WrongAnswer(
       `${slice.errors} errors in ${mode} at ${nameOf(deployment)}; the first: ${slice.firstError}`,
+    );
+  }
+  if (slice.unavailable > slice.operations * unavailableShareMax) {
+    throw new WrongAnswer(
+      `${nameOf(deployment)} answered 503 to ${slice.unavailable} of ` +
+        `${slice.operations + slice.unavailable} ${mode}: it was overloaded`,
     );
   }
   if (slice.operations === 0) {

@@ -13,6 +13,7 @@ import {
   type Endpoints,
   type Journey,
   type Manners,
+  refusalOf,
   scope,
 } from '../driver/visitor.ts';
 import { openDatabaseGauge } from '../measure/database.ts';
@@ -192,7 +193,7 @@ async function askAdmin(
 ): Promise<Record<string, unknown>> {
   const answer = await connection.send(json(method, path, body, bearer));
   if (answer.status < 200 || answer.status > 299) {
-    throw new Error(`${method} ${path.split('?')[0]}: ${answer.status} ${answer.body}`);
+    throw refusalOf(answer, `${method} ${path.split('?')[0]}`);
   }
   return answer.body === '' ? {} : object(answer.body);
 }

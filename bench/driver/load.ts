@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Latencies } from './latencies.ts';
+import { Unavailable } from './visitor.ts';
 
 /** One operation by one lane, which does one at a time; false: there is nothing left to do. */
 export type Operation = (lane: number) => Promise<boolean>;
@@ -8,6 +9,8 @@ export type Operation = (lane: number) => Promise<boolean>;
 export interface Load {
   readonly operations: number;
   readonly errors: number;
+  /** Operations that a server answered with 503: it was overloaded. */
+  readonly unavailable: number;
   /** What the first error said. */
   readonly firstError: string | undefined;
   readonly seconds: number;
@@ -27,14 +30,22 @@ const errorsMax = 100;
 
 function createTally() {
   let errors = 0;
+  let unavailable = 0;
   let firstError: string | undefined;
   return {
     failed(error: unknown): void {
+      if (error instanceof Unavailable) {
+        unavailable += 1;
+        return;
+      }
       errors += 1;
       firstError ??= error instanceof Error ? error.message : String(error);
     },
     get errors() {
       return errors;
+    },
+    get unavailable() {
+      return unavailable;
     },
     get firstError() {
       return firstError;
@@ -65,8 +76,14 @@ export async function closedLoop(options: LoadOptions): Promise<Load> {
     }
   }
   await Promise.all(Array.from({ length: options.lanes }, (_, lane) => work(lane)));
-  const { errors, firstError } = tally;
-  return { operations, errors, firstError, seconds: (performance.now() - begun) / 1000 };
+  const { errors, unavailable, firstError } = tally;
+  return {
+    operations,
+    errors,
+    unavailable,
+    firstError,
+    seconds: (performance.now() - begun) / 1000,
+  };
 }
 
 /**
@@ -113,6 +130,12 @@ export async function openLoop(
     await sleep(1);
   }
   while (inFlight > 0) await sleep(1);
-  const { errors, firstError } = tally;
-  return { operations, errors, firstError, seconds: (performance.now() - begun) / 1000 };
+  const { errors, unavailable, firstError } = tally;
+  return {
+    operations,
+    errors,
+    unavailable,
+    firstError,
+    seconds: (performance.now() - begun) / 1000,
+  };
 }

@@ -4,6 +4,20 @@ import { type Cookies, cookieHeaders, takeCookies } from './cookies.ts';
 import { createIdTokenJudge, object } from './id-token.ts';
 import { type Fields, get, post } from './message.ts';
 
+/**
+ * Thrown where a server said 503: it can be overloaded, on a machine that others use too, and says
+ * so. That is no wrong answer; it is counted by itself.
+ */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+}
+
+/** What to throw for an answer that is not the one that was hoped for. */
+export function refusalOf(answer: Answer, who: string): Error {
+  const sentence = `${who}: ${answer.status} ${answer.body}`;
+  return answer.status === 503 ? new Unavailable(sentence) : new Error(sentence);
+}
+
 /** A registered client, as the driver knows it. */
 export interface App {
   readonly id: string;
@@ -140,7 +154,7 @@ export function createVisitor(connection: Connection, manners: Manners): Visitor
     },
     async revoke(app, token) {
       const answer = await connection.send(post(endpoints.revocation, { token, ...secretOf(app) }));
-      if (answer.status !== 200) throw new Error(`revocation: ${answer.status} ${answer.body}`);
+      if (answer.status !== 200) throw refusalOf(answer, 'revocation');
     },
     close() {
       connection.close();
@@ -155,7 +169,7 @@ function setOut(connection: Connection, endpoints: Endpoints, app: App, subject:
     const answer = await connection.send(request(cookieHeaders(cookies)));
     takeCookies(cookies, answer);
     const location = header(answer, 'location');
-    if (location === undefined) throw new Error(`no redirect: ${answer.status} ${answer.body}`);
+    if (location === undefined) throw refusalOf(answer, 'no redirect');
     return location;
   };
   return {
@@ -178,7 +192,7 @@ export function secretOf(app: App): Fields {
 
 /** The body of an answer with status 200; throws otherwise. */
 export function successOf(answer: Answer, who: string): Record<string, unknown> {
-  if (answer.status !== 200) throw new Error(`${who}: ${answer.status} ${answer.body}`);
+  if (answer.status !== 200) throw refusalOf(answer, who);
   return object(answer.body);
 }
 

@@ -11,6 +11,7 @@ export const lanesPerProcess = 32;
 export interface Slice {
   readonly operations: number;
   readonly errors: number;
+  readonly unavailable: number;
   readonly firstError: string | undefined;
   readonly seconds: number;
   readonly serverMicroseconds: number;
@@ -60,6 +61,7 @@ export async function measureSlice(options: SliceOptions): Promise<Slice> {
     const slice: Slice = {
       operations: done.operations,
       errors: done.errors,
+      unavailable: done.unavailable,
       firstError: done.firstError,
       seconds: done.seconds,
       serverMicroseconds: perOperation(cpuSecondsOf(serverPid) - server),

@@ -4,7 +4,7 @@ import { dot, line, path, picture, text } from './svg.ts';
 
 const width = 760;
 const left = 130;
-const right = 740;
+const right = 715;
 const rowHeight = 46;
 const top = 64;
 
@@ -42,7 +42,7 @@ export function operationsPlot(run: Run): string {
     if (peer !== undefined) parts.push(...mark(peer, y, place, 'b'));
     const { goal } = modeOf(row.mode);
     if (goal !== undefined) {
-      parts.push(line(place(goal.asked), y - 12, place(goal.asked), y + 12, 'goal'));
+      parts.push(line(place(goal.asked), y - 4, place(goal.asked), y + 14, 'goal'));
     }
     parts.push(...mark(row, y, place, 'a'));
   });

@@ -23,7 +23,8 @@ function soakSection(soak: Soak, file: string): string {
     `Measured ${soak.date.slice(0, 10)} (\`${file}\`): ${soak.minutes} minutes, ` +
     `${soak.processes} processes, ${machine.cores} cores of ${machine.cpu}, PostgreSQL ` +
     `${machine.postgres}. Capacity ${soak.capacityPerSecond.toFixed(0)} operations a second, ` +
-    `asked for ${soak.ratePerSecond} a second: ${soak.operations} operations, every answer right. ` +
+    `asked for ${soak.ratePerSecond} a second: ${soak.operations} operations, every answer right, ` +
+    `${soak.unavailable} times 503. ` +
     `Load average of the machine ${Math.min(...loads).toFixed(1)} to ` +
     `${Math.max(...loads).toFixed(1)}.`;
   const rows = soak.trends.map(({ key, mean, growth, uncertainty, verdict }) => {

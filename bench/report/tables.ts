@@ -19,6 +19,10 @@ export function tablesOf(run: Run, file: string): string {
 
 function aboutRun(run: Run, file: string): string {
   const { machine, load, echo } = run;
+  const sum = (read: (result: Result) => number) =>
+    run.results.reduce((total, result) => total + read(result), 0);
+  const unavailable = sum((result) => result.unavailable);
+  const operations = sum((result) => result.operations);
   return [
     `Measured ${run.date.slice(0, 10)} (\`${file}\`): Gatehouse ${run.gatehouse}, ${run.peer}, ` +
       `PostgreSQL ${machine.postgres}, Node ${machine.node}, ${machine.cores} cores of ` +
@@ -26,7 +30,8 @@ function aboutRun(run: Run, file: string): string {
     `${run.rounds} slices of ${run.seconds} s each. One echo took ${echo.median.toFixed(1)} µs ` +
       `(${echo.min.toFixed(1)} to ${echo.max.toFixed(1)}). Load average ` +
       `${load.before.toFixed(1)} before and ${load.after.toFixed(1)} after; neighbours of this ` +
-      `virtual machine took ${load.stolen.toFixed(0)} s of CPU.`,
+      `virtual machine took ${load.stolen.toFixed(0)} s of CPU. Every answer was right, ` +
+      `${unavailable} of ${operations} were 503.`,
   ].join('\n');
 }
 

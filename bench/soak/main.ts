@@ -43,7 +43,9 @@ async function main(): Promise<number> {
   const name = `soak-${soak.date.slice(0, 16).replace('T', '-').replace(':', '')}.json`;
   const file = values.output ?? join(resultsDirectory, name);
   await writeFile(file, `${JSON.stringify(soak, undefined, 1)}\n`);
-  console.log(`${soak.operations} operations, every answer right; written to ${file}`);
+  console.log(
+    `${soak.operations} operations, every answer right, ${soak.unavailable} times 503; written to ${file}`,
+  );
   for (const trend of soak.trends) console.log(sentenceOf(trend));
   if (values.report === true) {
     for (const path of await writeSoakReport(soak, file)) console.log(path);

@@ -3,7 +3,8 @@ import type { Gatehouse } from '../deployments/gatehouse.ts';
 import { openConnection } from '../driver/connection.ts';
 import type { Operation } from '../driver/load.ts';
 import { encoded, get } from '../driver/message.ts';
-import type { App, Tokens, Visitor } from '../driver/visitor.ts';
+import { type App, refusalOf, type Tokens, type Visitor } from '../driver/visitor.ts';
+import { patiently } from '../modes.ts';
 
 /** Everything that apps, people and operators do, in shares of a hundred. */
 export const shares = {
@@ -91,7 +92,7 @@ export function createMix(deployment: Gatehouse, visitors: readonly Visitor[]): 
       const queue = Array.from({ length: count }).values();
       await Promise.all(
         visitors.slice(0, 32).map(async (visitor) => {
-          for (const _ of queue) await login(visitor);
+          for (const _ of queue) await patiently(() => login(visitor));
         }),
       );
     },
@@ -124,7 +125,7 @@ async function signOut({ endpoints }: Gatehouse, { id, app }: Tokens): Promise<v
   const query = encoded({ id_token_hint: id, client_id: app.id });
   const answer = await connection.send(get(`/oauth2/sessions/logout?${query}`));
   connection.close();
-  if (answer.status !== 303) throw new Error(`signing out: ${answer.status} ${answer.body}`);
+  if (answer.status !== 303) throw refusalOf(answer, 'signing out');
 }
 
 async function revokeGrant(deployment: Gatehouse, { subject, app }: Tokens): Promise<void> {

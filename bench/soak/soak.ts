@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Gatehouse, startGatehouse } from '../deployments/gatehouse.ts';
 import { createLatencies } from '../driver/latencies.ts';
 import { closedLoop, type Load, openLoop } from '../driver/load.ts';
+import { patiently } from '../modes.ts';
 import { type Machine, machineOf, versionOf } from '../results.ts';
 import { WrongAnswer } from '../run.ts';
 import { withStopped } from '../session.ts';
@@ -26,6 +27,8 @@ export interface Soak {
   readonly capacityPerSecond: number;
   readonly ratePerSecond: number;
   readonly operations: number;
+  /** Answered with 503. */
+  readonly unavailable: number;
   readonly samples: readonly Sample[];
   readonly trends: readonly Trend[];
 }
@@ -89,6 +92,7 @@ export function runSoak(options: SoakOptions): Promise<Soak> {
       capacityPerSecond,
       ratePerSecond,
       operations: load.operations,
+      unavailable: load.unavailable,
       samples,
       trends: trendsOf(samples),
     };
@@ -125,7 +129,7 @@ async function operateUntil(
   for (let times = 1; await pause(everyMs, signal); times++) {
     const isKeyDue = times % operationsPerKey === 1;
     const alg = times % (2 * operationsPerKey) === 1 ? 'RS256' : 'ES256';
-    await operate(deployment, isKeyDue ? alg : undefined);
+    await patiently(() => operate(deployment, isKeyDue ? alg : undefined));
   }
 }
 
