@@ -1,16 +1,25 @@
 import { defineConfig } from 'vitest/config';
+import { faketimePath } from './tools/faketime.mjs';
 
 const common = { pool: 'forks', hookTimeout: 120_000, teardownTimeout: 30_000 } as const;
 
 // Tests use the PostgreSQL that npm brings, or the one below this directory (/usr/lib/postgresql/15).
 const postgresInstallation = process.env.GATEHOUSE_TEST_POSTGRES ?? '';
 
+// How far the property test goes (docs/property-test.md). Without libfaketime clocks are true.
+const property = {
+  sequences: Number(process.env.GATEHOUSE_PROPERTY_SEQUENCES ?? 1000),
+  seed: Number(process.env.GATEHOUSE_PROPERTY_SEED ?? 0),
+  replay: process.env.GATEHOUSE_PROPERTY_REPLAY ?? '',
+  faketime: faketimePath(),
+};
+
 export default defineConfig({
   test: {
     // Two at a time: each file may start servers and PostgreSQL databases of its own.
     maxWorkers: 2,
     // Hands out test databases and ports, on demand; starts nothing for tests that need neither.
-    provide: { postgresInstallation },
+    provide: { postgresInstallation, property },
     globalSetup: ['server/testing/postgres.setup.ts'],
     projects: [
       {

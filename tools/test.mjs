@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { provideBrowser } from './browser.mjs';
 import { run } from './child.mjs';
+import { provideFaketime } from './faketime.mjs';
 import { install, pinnedNode, root } from './install.mjs';
 import { provideSchemathesis } from './schemathesis.mjs';
 
 install();
 const selection = process.argv.slice(2);
 const browserIsRequired = provideBrowser();
+provideFaketime();
 const wantsSchemathesis = selection.length === 0 || selection.some((one) => /schema/.test(one));
 if (wantsSchemathesis) provideSchemathesis();
 const reports = mkdtempSync(path.join(tmpdir(), 'gatehouse-report-'));

@@ -9,6 +9,13 @@ declare module 'vitest' {
     testServices: string;
     /** The PostgreSQL to use, as {@link openServices} takes it; '': the one that npm brings. */
     postgresInstallation: string;
+    /** How far the property test goes, and the libfaketime that it starts nodes with. */
+    property: {
+      readonly sequences: number;
+      readonly seed: number;
+      readonly replay: string;
+      readonly faketime: string;
+    };
   }
 }
 
