@@ -4,13 +4,19 @@ import { quotedTable, type TableName } from './names.ts';
 /** A column as the catalog describes it. */
 export interface Column {
   readonly name: string;
-  /** With its modifier: `numeric(12,2)`. */
+  /** Without its modifier: a cast to it neither cuts nor rounds, where one to `varchar(3)` would. */
   readonly type: string;
+  /** The n of `character(n)`; null for every other type. */
+  readonly padded: number | null;
   /** One of PostgreSQL's own types, so that it exists on the other server too. */
   readonly builtin: boolean;
   readonly required: boolean;
   readonly generated: boolean;
 }
+
+/** Types whose bare name in a cast means "one character" or "one bit". */
+const plainTypes: Readonly<Record<string, string>> = { character: 'bpchar', bit: 'bit varying' };
+const plain = (type: string) => plainTypes[type] ?? type;
 
 /** A table as the catalog describes it. */
 export interface TableShape {
@@ -74,7 +80,8 @@ export async function tableShape(
 
 async function columnsOf(client: pg.Client, oid: number): Promise<readonly Column[]> {
   const { rows } = await client.query<Column>(
-    `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
+    `select a.attname as name, format_type(a.atttypid, null) as type,
+       case when t.typname = 'bpchar' and a.atttypmod > 4 then a.atttypmod - 4 end as padded,
        (t.typnamespace = 'pg_catalog'::regnamespace) as builtin,
        (a.attnotnull and not a.atthasdef and a.attidentity = '') as required,
        (a.attgenerated <> '') as generated
@@ -82,7 +89,7 @@ async function columnsOf(client: pg.Client, oid: number): Promise<readonly Colum
      where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
     [oid],
   );
-  return rows;
+  return rows.map((row) => ({ ...row, type: plain(row.type) }));
 }
 
 /** The columns that a query gives, with the names of their types; throws what PostgreSQL refuses. */
@@ -96,7 +103,7 @@ export async function queryColumns(
      from unnest($1::oid[]) with ordinality f(oid, at) order by f.at`,
     [fields.map(({ dataTypeID }) => dataTypeID)],
   );
-  return fields.map(({ name }, at) => ({ name, type: rows[at]?.type ?? 'text' }));
+  return fields.map(({ name }, at) => ({ name, type: plain(rows[at]?.type ?? 'text') }));
 }
 
 /** A foreign key between tables. */

@@ -3,8 +3,10 @@ import { literal, quoted, quotedTable, type TableName } from './names.ts';
 /** A column of a projection, once both databases were asked. */
 export interface ProjectedColumn {
   readonly name: string;
-  /** Its type in the destination. */
+  /** Its type in the destination, without modifier. */
   readonly type: string;
+  /** The n of `character(n)` there. */
+  readonly padded: number | null;
   /** What the projection gives, in the origin. */
   readonly originType: string;
   /** The origin casts to the destination's type, so that both write the value alike. */
@@ -53,25 +55,35 @@ function keyColumns(table: ResolvedTable): readonly ProjectedColumn[] {
 /** Text is ordered byte by byte on both servers, whatever the collation of the column. */
 function ordered(column: ProjectedColumn, where: Where, expression: string): string {
   const type = where === 'origin' ? column.originType : column.type;
-  return /^(text|character varying|character)\b/.test(type)
-    ? `${expression} collate "C"`
-    : expression;
+  return /^(text|character varying|bpchar)\b/.test(type) ? `${expression} collate "C"` : expression;
 }
 
 function keyType(column: ProjectedColumn, where: Where): string {
   return where === 'origin' ? column.originType : column.type;
 }
 
-/** The rows as they are, or are to be, in the destination: same columns, same types, same text. */
-function rowsIn(table: ResolvedTable, where: Where, filter: string): string {
-  if (where === 'destination') {
-    const columns = list(table, ({ name }) => `p.${quoted(name)}`);
-    return `select ${columns} from ${quotedTable(table.target)} p where ${filter}`;
+/**
+ * A value as both servers write it. Nothing is cut or rounded on the way: a cast in the origin would
+ * do so silently, the destination refuses, or what is read back differs.
+ */
+function written(column: ProjectedColumn, where: Where): string {
+  const value = `p.${quoted(column.name)}`;
+  if (column.type === 'numeric') return `trim_scale(${value}::numeric)`;
+  if (where === 'destination' || !column.cast) return value;
+  const whole = ['smallint', 'integer', 'bigint'].includes(column.type);
+  const fractional = ['numeric', 'real', 'double precision'].includes(column.originType);
+  if (whole && fractional) return `trim_scale(${value}::numeric)`;
+  if (column.padded !== null) {
+    return `rpad(${value}::text, greatest(${column.padded}, length(${value}::text)))`;
   }
-  const columns = list(table, ({ name, type, cast }) =>
-    cast ? `p.${quoted(name)}::${type} as ${quoted(name)}` : `p.${quoted(name)}`,
-  );
-  return `select ${columns} from (${table.select}\n) p where ${filter}`;
+  return `${value}::${column.type}`;
+}
+
+/** The rows as they are, or are to be, in the destination: the same text on both sides. */
+function rowsIn(table: ResolvedTable, where: Where, filter: string): string {
+  const columns = list(table, (column) => `${written(column, where)} as ${quoted(column.name)}`);
+  const from = where === 'destination' ? quotedTable(table.target) : `(${table.select}\n)`;
+  return `select ${columns} from ${from} p where ${filter}`;
 }
 
 function inRange(table: ResolvedTable, where: Where, range: KeyRange): string {

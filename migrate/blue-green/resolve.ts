@@ -100,7 +100,8 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
       );
       return [];
     }
-    return [{ name, type: column.type, originType: type, cast: column.builtin }];
+    const { padded, builtin } = column;
+    return [{ name, type: column.type, originType: type, cast: builtin, padded }];
   });
   for (const { name } of shape.columns.filter((column) => column.required)) {
     if (!projected.some((column) => column.name === name)) {

@@ -1,0 +1,84 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { migrate, openBank, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+
+let pair: Pair;
+beforeEach(async () => {
+  pair = await openBank(2_000);
+});
+afterEach(() => pair.close());
+
+const copiedRanges = async () => {
+  const [row] = await query(
+    pair.green,
+    'select count(r.copied_at)::int as n, count(*)::int as all from migrate.range r',
+  ).catch(() => [{ n: 0, all: 0 }]);
+  return { done: Number(row?.n), all: Number(row?.all) };
+};
+
+describe('copy', () => {
+  it('killed in the middle it goes on, and copies nothing twice', { timeout: 60_000 }, async () => {
+    await migrate(pair, 'prepare');
+    const tool = startTool(pair, ['copy', '--workers', '1', '--rows-per-second', '4000']);
+    for (;;) {
+      const { done } = await copiedRanges();
+      if (done >= 2) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    tool.kill('SIGKILL');
+    expect((await tool.ended).signal).toBe('SIGKILL');
+    const { done, all } = await copiedRanges();
+    expect(done).toBeLessThan(all);
+    await query(
+      pair.blue,
+      'delete from transfer where cents = 7; update account set status = null is null',
+    );
+    await migrate(pair, 'copy', '--workers', '2');
+    await migrate(pair, 'follow', '--once');
+    expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
+  });
+
+  it('asked to pause it ends between ranges, and resume goes on', { timeout: 60_000 }, async () => {
+    await migrate(pair, 'prepare');
+    const running = migrate(pair, 'copy', '--workers', '1', '--rows-per-second', '5000');
+    while ((await copiedRanges()).done < 1) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await migrate(pair, 'pause');
+    expect(await running).toContain('paused after');
+    expect((await copiedRanges()).done).toBeLessThan((await copiedRanges()).all);
+    await migrate(pair, 'resume');
+    expect(await migrate(pair, 'copy')).toMatch(/copy: \d+ rows, \d+ of them now/);
+  });
+
+  it('a row that the mapping cannot take is named, and nothing of its range is kept', async () => {
+    await query(pair.blue, "update account set currency = 'EURO' where id = 1500");
+    await migrate(pair, 'prepare');
+    await query(pair.blue, "insert into customer (id, email, full_name) values (9000, 'e', 'A B')");
+    await expect(migrate(pair, 'copy', '--workers', '1')).rejects.toThrow(
+      /public.wallet, range .*too long for type character\(3\).*wallet, line 500, column currency/,
+    );
+    await query(pair.blue, "update account set currency = 'EUR' where id = 1500");
+    await migrate(pair, 'copy', '--workers', '1');
+    await migrate(pair, 'follow', '--once');
+    expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
+  });
+
+  it('abort leaves both sides as they were', async () => {
+    const shape = (side: 'blue' | 'green') =>
+      query(
+        pair[side],
+        `select c.relname, c.relkind, coalesce(pg_get_indexdef(i.indexrelid), '') as definition
+         from pg_class c left join pg_index i on i.indexrelid = c.oid
+         where c.relnamespace = 'public'::regnamespace order by 1`,
+      );
+    const before = { blue: await shape('blue'), green: await shape('green') };
+    await migrate(pair, 'prepare');
+    await migrate(pair, 'copy', '--workers', '2');
+    await migrate(pair, 'abort');
+    expect({ blue: await shape('blue'), green: await shape('green') }).toEqual(before);
+    expect(await query(pair.green, 'select 1 from person limit 1')).toEqual([]);
+    expect(await query(pair.blue, 'select 1 from pg_trigger t where not t.tgisinternal')).toEqual(
+      [],
+    );
+  });
+});
