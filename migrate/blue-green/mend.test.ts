@@ -1,0 +1,95 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { migrate, openBank, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+import { startWriters } from '#migrate/testing/writers.ts';
+
+let pair: Pair;
+beforeAll(async () => {
+  pair = await openBank(500);
+  await migrate(pair, 'prepare');
+  await migrate(pair, 'copy', '--workers', '2');
+  await migrate(pair, 'follow', '--once');
+}, 60_000);
+afterAll(() => pair.close());
+
+const states = async () => {
+  const read = async (url: string) =>
+    String((await query(url, 'select c.state from migrate.control c'))[0]?.state);
+  return { blue: await read(pair.blue), green: await read(pair.green) };
+};
+
+/** Waits until a control row shows what is looked for, and ends the tool at that very moment. */
+async function killWhen(tool: ReturnType<typeof startTool>, sql: string): Promise<void> {
+  for (;;) {
+    const seen = await Promise.all([query(pair.blue, sql), query(pair.green, sql)]);
+    if (seen.flat().some(({ yes }) => yes === true)) break;
+    if ((await Promise.race([tool.ended, sleep(1)])) !== undefined) break;
+  }
+  tool.kill('SIGKILL');
+  await tool.ended;
+}
+
+describe('a tool that is killed in a switch', () => {
+  it.each([
+    ['near', 'select c.near as yes from migrate.control c'],
+    ['held', 'select c.hold_until is not null as yes from migrate.control c'],
+    ['fenced', "select c.state = 'fenced' as yes from migrate.control c"],
+    ['retired', 'select c.opening_key is not null as yes from migrate.control c'],
+  ])(
+    'when the side is %s: writers go on by themselves, and nothing is lost',
+    {
+      timeout: 60_000,
+    },
+    async (_, sql) => {
+      const before = (await states()).green === 'live' ? 'rollback' : 'switch';
+      const writers = startWriters(pair, 3, 2);
+      const tool = startTool(pair, [before, '--no-verify', '--hold-ms', '1000']);
+      await killWhen(tool, sql);
+      const acknowledged = writers.ledger.acknowledged.size;
+      // Nobody starts the tool again: the deadline, or the published key, is enough for the writers.
+      for (let waitedMs = 0; writers.ledger.acknowledged.size < acknowledged + 20; waitedMs += 20) {
+        if (waitedMs > 20_000) throw new Error('writers never went on');
+        await sleep(20);
+      }
+      const ledger = await writers.stop();
+      expect(ledger.twoLive).toBe(0);
+      const now = await states();
+      const live = now.green === 'live' ? 'green' : 'blue';
+      expect(now[live]).toBe('live');
+      await migrate(pair, 'watch', '--once').catch(() => migrate(pair, 'follow', '--once'));
+      for (const [side, table] of [
+        ['blue', 'transfer'],
+        ['green', 'movement'],
+      ] as const) {
+        const rows = await query(pair[side], `select t.id::text as id from ${table} t`);
+        const there = new Set(rows.map(({ id }) => id));
+        expect([...ledger.acknowledged].filter((id) => !there.has(id))).toEqual([]);
+      }
+    },
+  );
+
+  it('at random moments of a switch, again and again', { timeout: 120_000 }, async () => {
+    const writers = startWriters(pair, 3, 2);
+    for (let round = 0; round < 3; round += 1) {
+      const act = (await states()).green === 'live' ? 'rollback' : 'switch';
+      const tool = startTool(pair, [act, '--no-verify', '--hold-ms', '800']);
+      await sleep(randomInt(500, 4_000));
+      tool.kill('SIGKILL');
+      await tool.ended;
+    }
+    // Any command that works on both ends what the dead one has left.
+    expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
+    const ledger = await writers.stop();
+    expect(ledger.twoLive).toBe(0);
+    const said = await migrate(pair, 'verify', '--workers', '2');
+    expect(said).toContain('every check holds');
+    const side = (await states()).green === 'live' ? 'green' : 'blue';
+    const rows = await query(
+      pair[side],
+      `select t.id::text as id from ${side === 'blue' ? 'transfer' : 'movement'} t`,
+    );
+    const there = new Set(rows.map(({ id }) => id));
+    expect([...ledger.acknowledged].filter((id) => !there.has(id))).toEqual([]);
+  });
+});
