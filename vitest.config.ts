@@ -14,12 +14,15 @@ const property = {
   faketime: faketimePath(),
 };
 
+// The long forms of tests: npm run long:online.
+const long = process.env.GATEHOUSE_TEST_LONG === '1';
+
 export default defineConfig({
   test: {
     // Two at a time: each file may start servers and PostgreSQL databases of its own.
     maxWorkers: 2,
     // Hands out test databases and ports, on demand; starts nothing for tests that need neither.
-    provide: { postgresInstallation, property },
+    provide: { postgresInstallation, property, long },
     globalSetup: ['server/testing/postgres.setup.ts'],
     projects: [
       {

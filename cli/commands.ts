@@ -75,21 +75,36 @@ const schema: readonly Command[] = [
   },
   {
     name: 'schema plan',
-    summary: 'Prints the SQL that `schema up` would run, and changes nothing.',
+    summary: 'Shows what `schema up` would run, what each statement locks and for how long.',
+    details: [
+      'Changes nothing. The seconds are a rough guess from the size of the tables as they are. What ' +
+        'locks mean, and why some statements are refused: docs/migrate/online.md.',
+    ],
+    options: { json },
     example: [
       '$ node cli/main.ts schema plan',
-      '-- 0002_identity (expand), one transaction',
-      'create table identity_user (...',
+      '-- 0004_narrowing (expand)',
+      '-- step 1, one transaction',
+      '-- fact: ACCESS EXCLUSIVE, brief',
+      'alter table fact add column version integer;',
+      '...',
     ],
     run: async (...given) => (await import('./schema.ts')).schemaPlan(...given),
   },
   {
     name: 'schema up',
-    summary: 'Applies the migrations that are missing, as the role that owns the tables.',
+    summary: 'Applies the migrations that are missing, while the server runs.',
     details: [
-      'Each is one transaction; several processes may run this at once. The roles of ' +
+      'As the role that owns the tables. Several processes may run this at once; one works, the ' +
+        'others wait and say for whom. A table that is busy is asked for again in short turns, so ' +
+        'that nobody waits behind this command. Killed at any moment, it goes on where it was when ' +
+        'it is run again. A contract is refused while nodes of an older release run. The roles of ' +
         'GATEHOUSE_DATABASE_URL and _USAGE_URL get the rights they need.',
     ],
+    options: {
+      until: { type: 'string', value: 'N', about: 'Applies no migration above number N.' },
+      json: { type: 'boolean', about: 'Prints what happens as JSON lines.' },
+    },
     example: [
       '$ export GATEHOUSE_DATABASE_OWNER_URL=postgres://gatehouse_owner@db.example/gatehouse',
       '$ node cli/main.ts schema up',
@@ -97,6 +112,35 @@ const schema: readonly Command[] = [
       'The schema is up to date.',
     ],
     run: async (...given) => (await import('./schema.ts')).schemaUp(...given),
+  },
+  {
+    name: 'schema down',
+    summary: 'Takes migrations back that have a down section, the newest first.',
+    details: [
+      'Refused at a contract, since what it removed is gone; for a migration without a down ' +
+        'section; and while nodes run that know a migration that would be taken back.',
+    ],
+    options: {
+      to: { type: 'string', value: 'N', about: 'Keeps migration N and those below it.' },
+      json: { type: 'boolean', about: 'Prints what happens as JSON lines.' },
+    },
+    example: ['$ node cli/main.ts schema down --to 7', 'took back migration 0008_labels (expand)'],
+    run: async (...given) => (await import('./schema.ts')).schemaDown(...given),
+  },
+  {
+    name: 'schema lint',
+    summary: 'Says what the migrations lock that they should not; exit code 1 where they do.',
+    details: ['Needs no database. The rules: docs/migrate/lint-rules.md.'],
+    options: {
+      directory: { type: 'string', value: 'DIR', about: 'Other files than those of this release.' },
+      json,
+    },
+    example: [
+      '$ node cli/main.ts schema lint --directory drafts',
+      '0008_labels (expand), line 1: [create-index] create index (SHARE, scan): Reads and sorts ...',
+      '8 migrations: 1 refused, 0 allowed with a reason.',
+    ],
+    run: async (...given) => (await import('./schema.ts')).schemaLint(...given),
   },
 ];
 

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
+import type { Status } from '#migrate/online/status.ts';
 import type { Config } from '#server/config/config.ts';
 import { variableName } from '#server/config/names.ts';
 import { withClient } from '#server/postgres/cluster.ts';
 import { findRunningPostgres } from '#server/postgres/running.ts';
-import { type MigrationStatus, migrationStatus } from '#server/schema/migrate.ts';
+import { migrationStatus } from '#server/schema/migrate.ts';
 import { Failure } from './command.ts';
 import { databaseFailure } from './failure.ts';
 
@@ -64,7 +65,7 @@ export function embeddedDirectory(config: Config): string {
 }
 
 /** What was applied and what is to come; errors are sentences. */
-export function statusOf({ url, setting }: DatabaseAddress): Promise<MigrationStatus> {
+export function statusOf({ url, setting }: DatabaseAddress): Promise<Status> {
   return migrationStatus(url).catch((error: unknown) => {
     throw databaseFailure(error, url, setting);
   });
@@ -72,7 +73,9 @@ export function statusOf({ url, setting }: DatabaseAddress): Promise<MigrationSt
 
 /** Throws {@link Failure} unless this release can run on the database as it is. */
 export async function ensureSchema(addresses: DatabaseAddresses): Promise<void> {
-  const { applied, pending } = await statusOf(addresses.owner);
+  const { applied, pending: missing } = await statusOf(addresses.owner);
+  // A contract only removes: this release runs without it as well.
+  const pending = missing.filter(({ phase }) => phase !== 'contract');
   const remedy = 'run `gatehouse schema up` (`npm run gatehouse -- schema up`), then start again.';
   if (applied.length === 0) throw new Failure(`The database has no schema yet: ${remedy}`);
   if (pending.length > 0) {

@@ -1,6 +1,12 @@
+import { labelOf } from '#migrate/online/migration.ts';
+import type { Notice } from '#migrate/online/notice.ts';
+import { type PlannedStatement, planOf } from '#migrate/online/plan.ts';
+import { readingsOf } from '#migrate/online/runner.ts';
+import { findingLine } from '#migrate/online/words.ts';
 import { readConfig } from '#server/config/environment.ts';
-import { migrate, roleOf } from '#server/schema/migrate.ts';
-import type { Input, Terminal } from './command.ts';
+import { withClient } from '#server/postgres/cluster.ts';
+import { migrate, releasedMigrations, roleOf, takeBack } from '#server/schema/migrate.ts';
+import { Failure, type Input, type Terminal } from './command.ts';
 import { type DatabaseAddresses, reachableAddresses, statusOf } from './database.ts';
 import { databaseFailure } from './failure.ts';
 import { table } from './help.ts';
@@ -8,20 +14,18 @@ import { table } from './help.ts';
 /** `gatehouse schema status` */
 export async function schemaStatus(input: Input, terminal: Terminal): Promise<number> {
   const { owner } = await reachableAddresses(readConfig());
-  const { applied, pending, unknown } = await statusOf(owner);
+  const { applied, pending, unknown, underWay } = await statusOf(owner);
   const newer = new Set(unknown.map(({ number }) => number));
+  const begun = new Set(underWay.map(({ number }) => number));
   const rows = [
     ...applied.map(({ number, name, phase, appliedAt }) => {
       const state = newer.has(number) ? 'from a newer release' : 'applied';
       return { number, name, phase, state, applied_at: appliedAt.toISOString() };
     }),
-    ...pending.map(({ number, name, phase }) => ({
-      number,
-      name,
-      phase,
-      state: 'missing',
-      applied_at: null,
-    })),
+    ...pending.map(({ number, name, phase }) => {
+      const state = begun.has(number) ? 'broken off' : 'missing';
+      return { number, name, phase, state, applied_at: null };
+    }),
   ];
   if (input.flag('json')) terminal.out(JSON.stringify(rows, undefined, 2));
   else {
@@ -40,31 +44,95 @@ export async function schemaStatus(input: Input, terminal: Terminal): Promise<nu
 }
 
 /** `gatehouse schema up` */
-export async function schemaUp(_input: Input, terminal: Terminal): Promise<number> {
+export async function schemaUp(input: Input, terminal: Terminal): Promise<number> {
   const addresses = await reachableAddresses(readConfig());
   const { pending } = await statusOf(addresses.owner);
-  await migrateTo(addresses, (sentence) => terminal.out(sentence));
+  const until = numberOf(input, 'until');
+  await migrateTo(addresses, teller(input, terminal), until);
+  if (input.flag('json')) return 0;
   terminal.out(pending.length === 0 ? 'The schema was up to date.' : 'The schema is up to date.');
   return 0;
 }
 
+/** `gatehouse schema down` */
+export async function schemaDown(input: Input, terminal: Terminal): Promise<number> {
+  const { owner } = await reachableAddresses(readConfig());
+  const to = numberOf(input, 'to');
+  if (to === undefined) {
+    throw new Failure('schema down needs --to N: migrations above that number are taken back.');
+  }
+  await statusOf(owner);
+  await takeBack({ ownerUrl: owner.url, tell: teller(input, terminal) }, to);
+  return 0;
+}
+
 /** `gatehouse schema plan` */
-export async function schemaPlan(_input: Input, terminal: Terminal): Promise<number> {
+export async function schemaPlan(input: Input, terminal: Terminal): Promise<number> {
   const { owner } = await reachableAddresses(readConfig());
   const { pending } = await statusOf(owner);
+  const missing = new Set(pending.map(({ number }) => number));
+  const readings = (await readingsOf(await releasedMigrations())).filter(
+    ({ migration, direction }) => direction === 'up' && missing.has(migration.number),
+  );
+  const planned = await withClient(owner.url, (client) => planOf(client, readings));
+  if (input.flag('json')) {
+    terminal.out(JSON.stringify(planned, undefined, 2));
+    return 0;
+  }
   if (pending.length === 0) terminal.out('-- The schema is up to date: nothing would be run.');
-  for (const { number, name, phase, sql } of pending) {
-    terminal.out(`-- ${String(number).padStart(4, '0')}_${name} (${phase}), one transaction`);
-    terminal.out(sql.trimEnd());
+  for (const { migration } of readings) {
+    terminal.out(`-- ${labelOf(migration)}`);
+    const own = planned.filter((one) => one.migration === migration.number);
+    for (const [index, one] of own.entries()) {
+      if (own[index - 1]?.step !== one.step)
+        terminal.out(`-- step ${one.step}, ${kinds[one.kind]}`);
+      for (const line of planLines(one)) terminal.out(line);
+    }
     terminal.out('');
   }
   return 0;
 }
 
+const kinds: Readonly<Record<PlannedStatement['kind'], string>> = {
+  transaction: 'one transaction',
+  alone: 'outside any transaction',
+  batches: 'in batches',
+};
+
+function planLines({ sql, locks, secondsAbout }: PlannedStatement): readonly string[] {
+  const felt = locks.filter(({ isFresh }) => !isFresh);
+  const about = secondsAbout >= 0.1 ? `, about ${secondsAbout} s with the rows there are` : '';
+  const words = felt.map(({ relation, lock, hold }) => `${relation}: ${lock}, ${hold}`);
+  return [`-- ${words.join('; ') || 'locks nothing that is in use'}${about}`, `${sql};`];
+}
+
+/** `gatehouse schema lint` */
+export async function schemaLint(input: Input, terminal: Terminal): Promise<number> {
+  const migrations = await releasedMigrations(input.text('directory'));
+  const readings = await readingsOf(migrations);
+  const findings = readings.flatMap((reading) => reading.findings);
+  const refused = findings.filter(({ excuse }) => excuse === undefined);
+  if (input.flag('json')) {
+    const rows = findings.map(({ migration, direction, line, rule, sentence, instead, excuse }) => {
+      const { number, name, phase } = migration;
+      return { number, name, phase, direction, line, rule, sentence, instead, excuse };
+    });
+    terminal.out(JSON.stringify(rows, undefined, 2));
+  } else {
+    for (const finding of findings) terminal.out(findingLine(finding));
+    const excused = findings.length - refused.length;
+    terminal.out(
+      `${migrations.length} migrations: ${refused.length} refused, ${excused} allowed with a reason.`,
+    );
+  }
+  return refused.length === 0 ? 0 : 1;
+}
+
 /** Applies what is missing, and lets the other roles in. Errors are sentences. */
 export async function migrateTo(
   { owner, server, usage }: DatabaseAddresses,
-  log: (sentence: string) => void,
+  tell: (notice: Notice) => void,
+  until?: number,
 ): Promise<void> {
   const serverRole = roleOf(server.url);
   const usageRole = roleOf(usage.url);
@@ -73,11 +141,24 @@ export async function migrateTo(
     ...(serverRole === undefined ? {} : { serverRole }),
     // Where it is the server's role, its rights are not to be taken from it.
     ...(usageRole === undefined || usageRole === serverRole ? {} : { usageRole }),
-    log,
+    ...(until === undefined ? {} : { until }),
+    tell,
   }).catch((error: unknown) => {
     if (isOfConnection(error)) throw databaseFailure(error, owner.url, owner.setting);
     throw error;
   });
+}
+
+function teller(input: Input, terminal: Terminal): (notice: Notice) => void {
+  if (!input.flag('json')) return ({ sentence }) => terminal.out(sentence);
+  return (notice) => terminal.out(JSON.stringify(notice));
+}
+
+function numberOf(input: Input, name: string): number | undefined {
+  const text = input.text(name);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,4}$/.test(text)) throw new Failure(`--${name} is the number of a migration.`);
+  return Number(text);
 }
 
 /** True where PostgreSQL was not reached or did not let us in; anything else is ours to explain. */

@@ -50,6 +50,8 @@ export interface FeedOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly onClientChanged: (clientId: string) => void;
+  /** Says on a new connection what it must say before it polls; may refuse by throwing. */
+  readonly onConnected?: (client: pg.Client) => Promise<void>;
   /** Reads the keys again; true once that is done. Until then nothing is fresh. */
   readonly onKeysChanged: () => Promise<boolean>;
   /** Where an earlier process of this machine stood; absent: nobody knows. */
@@ -181,7 +183,7 @@ function createPoller(options: FeedOptions) {
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
       beganAt = performance.now();
       try {
-        client ??= await connect(options.url, forget);
+        client ??= await connect(options, forget);
         await pollOnce(client, state, options);
         succeed(beganAt);
       } catch (error) {
@@ -267,7 +269,10 @@ function pauseMs(failures: number): number {
   return failures === 0 ? 0 : (reconnectMs[Math.min(failures - 1, reconnectMs.length - 1)] ?? 400);
 }
 
-async function connect(url: string, onBroken: (client: pg.Client) => void): Promise<pg.Client> {
+async function connect(
+  { url, onConnected }: FeedOptions,
+  onBroken: (client: pg.Client) => void,
+): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'gatehouse-feed',
@@ -279,6 +284,10 @@ async function connect(url: string, onBroken: (client: pg.Client) => void): Prom
   client.on('error', () => onBroken(client));
   client.on('end', () => onBroken(client));
   await client.connect();
+  await onConnected?.(client).catch((error: unknown) => {
+    destroy(client);
+    throw error;
+  });
   return client;
 }
 

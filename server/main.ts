@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Hono } from 'hono';
 import { type Refusal, refusals } from '#core/refusal.ts';
+import { joinRelease } from '#migrate/online/releases.ts';
 import { auditActions } from '#server/audit/actions.ts';
 import { createAudit } from '#server/audit/audit.ts';
 import { system } from '#server/audit/entry.ts';
@@ -24,6 +25,7 @@ import { createMetrics, type Metrics } from '#server/operation/metrics.ts';
 import { createRateLimits } from '#server/operation/rate-limits.ts';
 import { startSweeper } from '#server/operation/sweeper.ts';
 import { openPositionFile } from '#server/position.ts';
+import { releasedMigrations, schemaLockKey } from '#server/schema/migrate.ts';
 import { raiseAccessSeconds } from '#server/store/control.ts';
 import { type Database, openDatabase } from '#server/store/database.ts';
 import { adminApp } from './admin-app.ts';
@@ -109,12 +111,14 @@ async function openNode(
   const audit = createAudit(database, log, metrics);
   const clients = createClientCache({ database, metrics });
   const keys = await openKeys({ database, config, audit, log, metrics });
+  const newest = (await releasedMigrations()).at(-1);
   const feed = await openFeed({
     url: config.databaseUrl ?? '',
     database,
     factsMax: config.factsMax,
     log,
     metrics,
+    onConnected: (client) => joinRelease(client, schemaLockKey, newest?.number ?? 0),
     onClientChanged: (clientId) => clients.invalidate(clientId),
     onKeysChanged: () => keys.reload(),
     position: await openPositionFile(config.dataDir, log),

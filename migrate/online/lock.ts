@@ -41,3 +41,13 @@ export function conflict(one: LockMode, other: LockMode): boolean {
 export function blocksWrites(mode: LockMode): boolean {
   return conflict(mode, 'ROW EXCLUSIVE');
 }
+/** The spelling of pg_locks for what conflicts with a mode. */
+export function pgLocksConflictingWith(mode: LockMode): readonly string[] {
+  return conflicts[mode].map(
+    (one) =>
+      `${one
+        .split(' ')
+        .map((word) => `${word.charAt(0)}${word.slice(1).toLowerCase()}`)
+        .join('')}Lock`,
+  );
+}

@@ -30,7 +30,7 @@ export async function grantRoles(
       `grant select, insert, update, delete on all tables in schema ${schema} to ${name}`,
       `grant usage, select on all sequences in schema ${schema} to ${name}`,
       // Which migrations were applied is for the server to read, and for the owner to write.
-      `revoke insert, update, delete on schema_migration from ${name}`,
+      `revoke insert, update, delete on schema_migration, schema_step from ${name}`,
       // The audit log grows, and is never rewritten: not by a server that somebody took over either.
       ...(await auditStatements(client, schema, name)),
     );

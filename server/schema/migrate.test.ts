@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Notice } from '#migrate/online/notice.ts';
 import { withClient } from '#server/postgres/cluster.ts';
 import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
-import { migrate, migrationStatus, roleOf } from './migrate.ts';
-import { releasedMigrations } from './migration-files.ts';
+import { migrate, migrationStatus, releasedMigrations, roleOf } from './migrate.ts';
 
 let database: TestDatabase;
 let directory = '';
@@ -31,7 +31,8 @@ const rows = (url: string, sql: string) =>
 
 test('the shipped migrations apply to an empty database, once, whoever runs them at the same time', async () => {
   const said: string[] = [];
-  const options = { ownerUrl, log: (sentence: string) => said.push(sentence) };
+  const tell = ({ kind, sentence }: Notice) => kind === 'applied' && said.push(sentence);
+  const options = { ownerUrl, tell };
   await Promise.all([migrate(options), migrate(options), migrate(options)]);
   const released = await releasedMigrations();
   expect(said).toHaveLength(released.length);

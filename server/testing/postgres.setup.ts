@@ -16,6 +16,8 @@ declare module 'vitest' {
       readonly replay: string;
       readonly faketime: string;
     };
+    /** True where the long forms of tests were asked for: GATEHOUSE_TEST_LONG=1. */
+    long: boolean;
   }
 }
 

@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { type LockMode, pgLocksConflictingWith } from './lock.ts';
+
+/** A lock that a statement will ask for. */
+export interface Wanted {
+  readonly relation: string;
+  readonly mode: LockMode;
+}
+
+/** A session that has what we want. */
+export interface Blocker {
+  readonly pid: number;
+  readonly relation: string;
+  readonly mode: string;
+  readonly applicationName: string;
+  /** How old its transaction is; undefined where our role may not see that. */
+  readonly seconds: number | undefined;
+  /** Background workers have no user; autovacuum gives way by itself. */
+  readonly isAutovacuum: boolean;
+}
+
+/** Between two looks: who is there both times has more than a short transaction. */
+const lookMs = 100;
+
+/**
+ * Who holds a lock in our way and keeps it. Asking for the lock while they do would make everybody
+ * who comes later wait behind us. Two looks, since pg_locks is open to every role and ages are not.
+ */
+export async function lastingBlockers(
+  client: pg.Client,
+  wanted: readonly Wanted[],
+): Promise<readonly Blocker[]> {
+  const first = await blockers(client, wanted);
+  if (first.length === 0) return [];
+  await sleep(lookMs);
+  const known = new Set(first.map(({ key }) => key));
+  return (await blockers(client, wanted)).filter(({ key }) => known.has(key));
+}
+
+interface Seen extends Blocker {
+  /** Which transaction it is. */
+  readonly key: string;
+}
+
+async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<readonly Seen[]> {
+  const found: Seen[] = [];
+  for (const { relation, mode } of wanted) {
+    const { rows } = await client.query<{
+      pid: number;
+      virtualtransaction: string;
+      mode: string;
+      application_name: string | null;
+      seconds: number | null;
+      background: boolean;
+    }>(
+      `select l.pid, l.virtualtransaction, l.mode, a.application_name, a.usesysid is null as background,
+         extract(epoch from clock_timestamp() - a.xact_start)::float as seconds
+       from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+       where l.locktype = 'relation' and l.granted and l.pid <> pg_backend_pid()
+         and l.database = (select oid from pg_database where datname = current_database())
+         and l.relation = to_regclass($1) and l.mode = any($2)
+       limit 50`,
+      [quoted(relation), pgLocksConflictingWith(mode)],
+    );
+    for (const row of rows) {
+      found.push({
+        pid: row.pid,
+        relation,
+        mode: row.mode,
+        applicationName: row.application_name ?? '',
+        seconds: row.seconds ?? undefined,
+        isAutovacuum: row.background,
+        key: `${row.pid} ${row.virtualtransaction}`,
+      });
+    }
+  }
+  return found;
+}
+
+/** `pid 4711 (reports, a transaction of 312 s) holds busy` */
+export function blockerWords(blocking: readonly Blocker[]): string {
+  if (blocking.length === 0) return 'who was in the way has gone';
+  const named = blocking.slice(0, 3).map(({ pid, applicationName, seconds, relation }) => {
+    const age = seconds === undefined ? '' : `, a transaction of ${Math.round(seconds)} s`;
+    return `pid ${pid} (${applicationName || 'no name'}${age}) holds ${relation}`;
+  });
+  const more = blocking.length > 3 ? `, and ${blocking.length - 3} more` : '';
+  return `${named.join(', ')}${more}`;
+}
+
+/** A name as the linter writes it, for `to_regclass`, which reads it as SQL does. */
+export function quoted(name: string): string {
+  return name
+    .split('.')
+    .map((part) => `"${part.replaceAll('"', '""')}"`)
+    .join('.');
+}

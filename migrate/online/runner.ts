@@ -1,0 +1,242 @@
+import type pg from 'pg';
+import type { StepId, StepRow } from './journal.ts';
+import { ensureJournal, noteApplied, noteDone, noteReverted, stepChecksum } from './journal.ts';
+import { defaultLimits, type Limits } from './limits.ts';
+import { lint, type Reading, refusals } from './lint.ts';
+import { labelOf, type Migration } from './migration.ts';
+import type { Tell } from './notice.ts';
+import { MigrationRefused } from './refused.ts';
+import { keepOut } from './releases.ts';
+import { runAlone } from './run-alone.ts';
+import { runBatches } from './run-batches.ts';
+import { inTransaction, wantedBy } from './run-transaction.ts';
+import type { Step } from './script.ts';
+import { type Session, withSession } from './session.ts';
+import { loadGrammar } from './sql.ts';
+import { readStatus, type Status } from './status.ts';
+import { takeTurn } from './turn.ts';
+import { findingLine } from './words.ts';
+
+export interface OnlineOptions {
+  /** Signs in as the role that owns the tables, and leads to PostgreSQL itself, not to a pooler. */
+  readonly url: string;
+  /** All migrations of a release, by number. */
+  readonly migrations: readonly Migration[];
+  /** How the runner is called in pg_stat_activity. */
+  readonly applicationName: string;
+  /** A number that nothing else in the database locks; see `joinRelease`. */
+  readonly lockKey: number;
+  readonly tell?: Tell;
+  readonly limits?: Partial<Limits>;
+  /** Runs under the same turn, after the migrations. */
+  readonly afterwards?: (client: pg.Client) => Promise<void>;
+}
+
+/** What is applied and what is to come. Changes nothing; refuses as {@link up} does. */
+export function status(options: OnlineOptions): Promise<Status> {
+  return withSession(settled(options), (session) => readStatus(session, options.migrations));
+}
+
+/**
+ * Applies what is missing, up to migration `until` or all. Any number of processes may call it at
+ * once, and one that was killed is resumed by the next call. Refuses with {@link MigrationRefused}:
+ * what the linter refuses, a file that changed after it was applied, a database that was contracted
+ * beyond these migrations, tables that stay busy, and a contract while older releases run.
+ */
+export async function up(options: OnlineOptions, until = Number.MAX_SAFE_INTEGER): Promise<void> {
+  await withSession(settled(options), async (session) => {
+    await takeTurn(session, options.lockKey);
+    await ensureJournal(session.client);
+    const found = await readStatus(session, options.migrations);
+    for (const { number, name, phase } of found.unknown) {
+      const label = labelOf({ number, name, phase });
+      const sentence = `${label} is from a newer release`;
+      session.tell({ kind: 'newer', sentence, data: { number, name, phase } });
+    }
+    const pending = found.pending.filter(({ number }) => number <= until);
+    const readings = pending.length === 0 ? [] : await readingsOf(options.migrations);
+    for (const migration of pending) {
+      const reading = readingOf(readings, migration, 'up');
+      refuseUnlessClean([reading]);
+      if (migration.phase === 'contract') await refuseOlder(session, options, reading);
+      await run(session, reading, found.underWay);
+      const { number, name, phase } = migration;
+      const sentence = `applied migration ${labelOf(migration)}`;
+      session.tell({ kind: 'applied', sentence, data: { number, name, phase } });
+    }
+    await options.afterwards?.(session.client);
+  });
+}
+
+/**
+ * Takes the newest migrations back, all above `to`, by the down sections of their files. Refuses
+ * where a file has none, at a contract (what was removed is gone), and while a release runs that
+ * needs what would be taken away.
+ */
+export async function down(options: OnlineOptions, to: number): Promise<void> {
+  await withSession(settled(options), async (session) => {
+    await takeTurn(session, options.lockKey);
+    await ensureJournal(session.client);
+    const { applied, underWay } = await readStatus(session, options.migrations);
+    const above = applied.filter(({ number }) => number > to).reverse();
+    const readings = await readingsOf(options.migrations);
+    const reversible = above.map((row) => {
+      const migration = options.migrations.find(({ number }) => number === row.number);
+      if (migration === undefined) throw notOurs(labelOf(row));
+      if (migration.phase === 'contract') throw irreversible(migration, 'it is a contract');
+      if (migration.down === undefined) throw irreversible(migration, 'it has no down section');
+      return readingOf(readings, migration, 'down');
+    });
+    refuseUnlessClean(reversible);
+    await refuseNewer(
+      session,
+      options,
+      above.map(({ number }) => number),
+    );
+    for (const reading of reversible) {
+      await run(session, reading, underWay);
+      const { number, name, phase } = reading.migration;
+      const sentence = `took back migration ${labelOf(reading.migration)}`;
+      session.tell({ kind: 'reverted', sentence, data: { number, name, phase } });
+    }
+  });
+}
+
+/** All readings of all migrations: the earlier ones tell what the later ones meet. */
+export async function readingsOf(migrations: readonly Migration[]): Promise<readonly Reading[]> {
+  await loadGrammar();
+  return lint(migrations);
+}
+
+function settled(options: OnlineOptions) {
+  return {
+    url: options.url,
+    applicationName: options.applicationName,
+    limits: { ...defaultLimits, ...options.limits },
+    tell: options.tell ?? (() => {}),
+  };
+}
+
+function readingOf(readings: readonly Reading[], { number }: Migration, direction: string) {
+  const found = readings.find(
+    (one) => one.migration.number === number && one.direction === direction,
+  );
+  if (found === undefined) throw new Error(`migration ${number} was not read`);
+  return found;
+}
+
+function refuseUnlessClean(readings: readonly Reading[]): void {
+  const refused = refusals(readings);
+  if (refused.length === 0) return;
+  throw new MigrationRefused(
+    `Not run: it would lock a table that is in use, or break what runs.\n${refused
+      .map(findingLine)
+      .join('\n')}`,
+  );
+}
+
+/** Runs the steps that are not done; the last one also says that the migration is. */
+async function run(session: Session, reading: Reading, former: readonly StepRow[]): Promise<void> {
+  const { migration, direction, steps } = reading;
+  const rows = former.filter(
+    (row) => row.number === migration.number && row.direction === direction,
+  );
+  const finish = () =>
+    direction === 'down'
+      ? noteReverted(session.client, migration.number)
+      : noteApplied(session.client, migration, reading.oldestRelease);
+  if (steps.length === 0) return finish();
+  for (const [index, step] of steps.entries()) {
+    const id = {
+      number: migration.number,
+      direction,
+      step: index + 1,
+      checksum: stepChecksum(step),
+    };
+    const row = rows.find((one) => one.step === id.step);
+    if (row !== undefined && row.checksum !== id.checksum && (row.isDone || row.rowsDone > 0)) {
+      throw rewritten(migration, id.step);
+    }
+    const last = index === steps.length - 1;
+    if (row?.isDone !== true) await runStep(session, reading, step, id, row, last && finish);
+    else if (last) await finish();
+    if (last) continue;
+    const sentence = `${labelOf(migration)}: step ${id.step} of ${steps.length} is done`;
+    session.tell({ kind: 'step', sentence, data: { number: id.number, step: id.step } });
+  }
+}
+
+async function runStep(
+  session: Session,
+  reading: Reading,
+  step: Step,
+  id: StepId,
+  former: StepRow | undefined,
+  finish: false | (() => Promise<void>),
+): Promise<void> {
+  const { client } = session;
+  const what = `${labelOf(reading.migration)}${id.direction === 'down' ? ' down' : ''}, step ${id.step}`;
+  const done = async () => {
+    await noteDone(client, id);
+    if (finish) await finish();
+  };
+  if (step.kind === 'transaction') {
+    return inTransaction(session, what, wantedBy(step, reading.fresh), async () => {
+      for (const { text } of step.statements) await client.query(text);
+      await done();
+    });
+  }
+  const [only] = step.statements;
+  if (only === undefined) return;
+  const { batch } = only;
+  if (batch === undefined) await runAlone(session, what, only);
+  else await runBatches(session, what, { ...only, batch }, id, former);
+  await inTransaction(session, what, [], done);
+}
+
+/** A contract removes what older releases use: none may run, and none may start meanwhile. */
+async function refuseOlder(
+  { client }: Session,
+  { migrations, lockKey }: OnlineOptions,
+  { migration, oldestRelease }: Reading,
+): Promise<void> {
+  const oldest = oldestRelease ?? migration.number;
+  const older = migrations.map(({ number }) => number).filter((number) => number < oldest);
+  await keepOut(
+    client,
+    lockKey,
+    older,
+    `Migration ${labelOf(migration)} removes what releases older than migration ${oldest} use. ` +
+      'Nothing of it was applied. Replace those nodes, then run it again.',
+  );
+}
+
+async function refuseNewer(
+  { client }: Session,
+  { lockKey }: OnlineOptions,
+  numbers: readonly number[],
+): Promise<void> {
+  const why =
+    'A release runs that needs what would be taken away. Nothing was taken back. ' +
+    'Put the release before in its place, then run it again.';
+  await keepOut(client, lockKey, numbers, why);
+}
+
+function rewritten(migration: Migration, step: number) {
+  return new MigrationRefused(
+    `Step ${step} of migration ${labelOf(migration)} was changed after this database ran it. ` +
+      'Restore the text up to there; the steps after it may change.',
+  );
+}
+
+function irreversible(migration: Migration, why: string) {
+  return new MigrationRefused(
+    `Migration ${labelOf(migration)} cannot be taken back: ${why}. Write a new migration instead.`,
+  );
+}
+
+function notOurs(label: string) {
+  return new MigrationRefused(
+    `Migration ${label} is from a newer release: take it back with that release.`,
+  );
+}
