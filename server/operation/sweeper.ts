@@ -5,8 +5,10 @@ import {
   openSweepConnection,
   type Slice,
   type Sweep,
+  type SweepAges,
   type SweepConnection,
   type SweptTable,
+  sweepAges,
   sweeps,
 } from '#server/store/sweep.ts';
 import type { Log } from './log.ts';
@@ -22,6 +24,8 @@ export interface SweeperOptions {
   readonly auditDays?: number;
   /** Time from the end of one sweep to the beginning of the next; 300 s when absent. */
   readonly intervalSeconds?: number;
+  /** How long what is over stays; two days for logins and grants, 90 for cutoffs when absent. */
+  readonly ages?: SweepAges;
 }
 
 export interface Sweeper {
@@ -32,8 +36,12 @@ export interface Sweeper {
 /** Rows removed by table; undefined: another node was sweeping. */
 export type Swept = Readonly<Partial<Record<SweptTable, number>>> | undefined;
 
-/** Between two slices PostgreSQL serves others: at most 500 rows in each 20 ms. */
-const pauseMs = 20;
+/**
+ * Between two slices PostgreSQL serves others: 20 ms at least, and four times what the slice took, so
+ * that a sweep has a fifth of one connection at most, and less where PostgreSQL is busy.
+ */
+const pauseMsMin = 20;
+const pauseShare = 4;
 
 /**
  * Keeps every table bounded: walks the tables in slices of 500 rows and removes what is over. All
@@ -72,7 +80,7 @@ export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): 
     for (const sweep of sweeps) {
       if (sweep.after !== undefined && swept[sweep.after] === undefined) continue;
       try {
-        const removed = await sweepTable(sweep, connection, signal);
+        const removed = await sweepTable(sweep, connection, options.ages ?? sweepAges, signal);
         if (removed === undefined) break;
         swept[sweep.table] = removed;
         options.metrics.swept(sweep.table, removed);
@@ -91,16 +99,19 @@ export async function sweepOnce(options: SweeperOptions, signal?: AbortSignal): 
 async function sweepTable(
   sweep: Sweep,
   connection: SweepConnection,
+  ages: SweepAges,
   signal: AbortSignal | undefined,
 ): Promise<number | undefined> {
   let removed = 0;
   let from: string | undefined = '';
   while (from !== undefined) {
     if (signal?.aborted === true) return undefined;
-    const done: Slice = await sweep.slice(connection, from);
+    const begun = performance.now();
+    const done: Slice = await sweep.slice(connection, from, ages);
+    const tookMs = performance.now() - begun;
     removed += done.removed;
     from = done.next;
-    if (from !== undefined) await slept(pauseMs, signal);
+    if (from !== undefined) await slept(Math.max(pauseMsMin, pauseShare * tookMs), signal);
   }
   return removed;
 }

@@ -62,26 +62,48 @@ export async function openSweepConnection(url: string): Promise<SweepConnection 
   return undefined;
 }
 
-// Every statement reads 500 rows by the primary key and deletes among them. Its conditions stand in
-// the delete itself, so that a row changed meanwhile is judged again as it is then. A flow lasts a
-// day at most and a code an hour: after two days nothing that is under way can refer to a dead row.
+/** How long what is over stays, in seconds. Shorter ones are for tests, which cannot wait for days. */
+export interface SweepAges {
+  /** A dead session or grant: a flow lasts a day at most, a code an hour. */
+  readonly deadSeconds: number;
+  readonly cutoffSeconds: number;
+}
+
+export const sweepAges: SweepAges = { deadSeconds: 2 * 86_400, cutoffSeconds: 90 * 86_400 };
+
+// Every statement reads 500 rows by the primary key, marks what is over, and deletes that. The
+// conditions stand again in the delete itself, so that a row changed meanwhile is judged again as it
+// is then; without the mark each living row would be fetched twice. After two days nothing that is
+// under way can refer to a dead row.
+
+const chainIsOver = `c.keep_until < now()
+    and (c.revoked_at is not null or not c.refreshable
+      or c.expires_at < now() or c.absolute_expires_at < now())`;
 
 /** Reads chain by id. A chain stays while its code's replay must be seen (`keep_until`). */
 const chains: Statement = {
   name: 'sweep_chain',
   text: `
 with slice as (
-  select c.id from chain c where c.id > $1 order by c.id limit 500
+  select c.id, ${chainIsOver} as over from chain c where c.id > $1 order by c.id limit 500
 ), gone as (
   delete from chain c using slice s
-  where c.id = s.id and c.keep_until < now()
-    and (c.revoked_at is not null or not c.refreshable
-      or c.expires_at < now() or c.absolute_expires_at < now())
+  where s.over and c.id = s.id and ${chainIsOver}
   returning c.id
 )
 select (select s.id from slice s order by s.id desc limit 1) as last,
   (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
 };
+
+const long = (seconds: string) => `now() - make_interval(secs => ${seconds})`;
+
+const sessionIsOver = `(s.expires_at < ${long('$2')}
+      or s.ended_at < ${long('$2')}
+      or s.revoked_at < ${long('$2')}
+      or exists (
+        select from cutoff k
+        where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born
+          and k.created_at < ${long('$2')} offset 0))`;
 
 /**
  * Reads session by id, probes chain by session and cutoff by subject. While a chain hangs from a
@@ -91,23 +113,26 @@ const sessions: Statement = {
   name: 'sweep_session',
   text: `
 with slice as (
-  select s.id from session s where s.id > $1 order by s.id limit 500
+  select s.id, ${sessionIsOver} as over from session s where s.id > $1 order by s.id limit 500
 ), gone as (
   delete from session s using slice i
-  where s.id = i.id
-    and (s.expires_at < now() - interval '2 days'
-      or s.ended_at < now() - interval '2 days'
-      or s.revoked_at < now() - interval '2 days'
-      or exists (
-        select from cutoff k
-        where k.kind = 'subject' and k.target = s.subject and k.seq > s.login_born
-          and k.created_at < now() - interval '2 days'))
-    and not exists (select from chain c where c.session_id = s.id)
+  where i.over and s.id = i.id and ${sessionIsOver}
+    and not exists (select from chain c where c.session_id = s.id offset 0)
   returning s.id
 )
 select (select i.id from slice i order by i.id desc limit 1) as last,
   (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
 };
+
+const grantIsOver = `(g.revoked_at < ${long('$2')}
+      or exists (
+        select from cutoff k
+        where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born
+          and k.created_at < ${long('$2')} offset 0)
+      or exists (
+        select from cutoff k
+        where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born
+          and k.created_at < ${long('$2')} offset 0))`;
 
 /**
  * Reads grant by id, probes cutoff by subject and client. A live grant is the person's consent and
@@ -117,19 +142,10 @@ const grants: Statement = {
   name: 'sweep_grant',
   text: `
 with slice as (
-  select g.id from "grant" g where g.id > $1 order by g.id limit 500
+  select g.id, ${grantIsOver} as over from "grant" g where g.id > $1 order by g.id limit 500
 ), gone as (
   delete from "grant" g using slice s
-  where g.id = s.id
-    and (g.revoked_at < now() - interval '2 days'
-      or exists (
-        select from cutoff k
-        where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born
-          and k.created_at < now() - interval '2 days')
-      or exists (
-        select from cutoff k
-        where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born
-          and k.created_at < now() - interval '2 days'))
+  where s.over and g.id = s.id and ${grantIsOver}
   returning g.id
 )
 select (select s.id from slice s order by s.id desc limit 1) as last,
@@ -144,10 +160,10 @@ const facts: Statement = {
   name: 'sweep_fact',
   text: `
 with slice as (
-  select f.seq from fact f where f.seq > $1 order by f.seq limit 500
+  select f.seq, f.expires_at < now() as over from fact f where f.seq > $1 order by f.seq limit 500
 ), gone as (
   delete from fact f using slice s
-  where f.seq = s.seq and f.expires_at < now()
+  where s.over and f.seq = s.seq and f.expires_at < now()
     and f.seq < (select max(n.seq) from fact n)
   returning f.seq
 )
@@ -172,7 +188,7 @@ with slice as (
 ), gone as (
   delete from cutoff k using slice i
   where k.kind = i.kind and k.target = i.target
-    and k.created_at < now() - interval '90 days'
+    and k.created_at < ${long('$3')}
     and not (k.kind = 'subject' and (
       exists (select from session s where s.subject = k.target and s.login_born < k.seq)
       or exists (select from "grant" g where g.subject = k.target and g.login_born < k.seq)))
@@ -221,7 +237,7 @@ const rowsPerSlice = 500;
 export interface Sweep {
   readonly table: SweptTable;
   /** Removes what is over among the 500 rows after `from` ('': the start), in one statement. */
-  readonly slice: (connection: SweepConnection, from: string) => Promise<Slice>;
+  readonly slice: (connection: SweepConnection, from: string, ages: SweepAges) => Promise<Slice>;
   /** The table whose sweep must have come to its end before. */
   readonly after?: SweptTable;
 }
@@ -234,9 +250,19 @@ const zeroId = '00000000-0000-0000-0000-000000000000';
  */
 export const sweeps: readonly Sweep[] = [
   { table: 'chain', slice: (on, from) => slice(on, chains, [from || zeroId]) },
-  { table: 'session', slice: (on, from) => slice(on, sessions, [from || zeroId]) },
-  { table: 'grant', slice: (on, from) => slice(on, grants, [from || zeroId]) },
-  { table: 'cutoff', slice: (on, from) => slice(on, cutoffs, kindAndTarget(from)), after: 'grant' },
+  {
+    table: 'session',
+    slice: (on, from, ages) => slice(on, sessions, [from || zeroId, ages.deadSeconds]),
+  },
+  {
+    table: 'grant',
+    slice: (on, from, ages) => slice(on, grants, [from || zeroId, ages.deadSeconds]),
+  },
+  {
+    table: 'cutoff',
+    slice: (on, from, ages) => slice(on, cutoffs, [...kindAndTarget(from), ages.cutoffSeconds]),
+    after: 'grant',
+  },
   { table: 'fact', slice: (on, from) => slice(on, facts, [from || '0']) },
   { table: 'flow_reference', slice: (on) => slice(on, flowReferences, []) },
   { table: 'key', slice: (on, from) => slice(on, keys, [from || zeroId]) },
