@@ -1,4 +1,6 @@
+import type { CpuCost } from './cpu.ts';
 import type { OperationCost, StatementCost } from './statements.ts';
+import { type Sample, type Sweeping, sweptTables } from './sweeping.ts';
 
 /** What is not as it must be; none: all bars hold. */
 export type Findings = readonly string[];
@@ -47,3 +49,53 @@ export function judgeGrowth(small: OperationCost, large: OperationCost): Finding
 
 const probesOf = (before: StatementCost, after: StatementCost) =>
   Math.max(before.probes, after.probes);
+
+/** The bar of the issue: CPU per operation grows by a tenth at most. */
+const ratioMax = 1.1;
+
+/** An operation that became dearer with the tables. */
+export function judgeCpu({ name, ratio }: CpuCost): Findings {
+  if (ratio <= ratioMax) return [];
+  return [
+    `${name}: ${Math.round((ratio - 1) * 100)} % more CPU in the largest than in the smallest`,
+  ];
+}
+
+/** A table of a few pages may gain one; above that, what lives for seconds must stand still. */
+const bytesSlack = 512 * 1024;
+const growthShareMax = 0.25;
+
+/** R22: storage that stays bounded by itself, while traffic goes on. */
+export function judgeSweeping(sweeping: Sweeping): Findings {
+  const findings = sweptTables.flatMap((table) => {
+    const samples = sweeping.samples[table];
+    const said: string[] = [];
+    if (sweeping.removed[table] === 0) said.push(`${table}: nothing was ever swept`);
+    const rows = growthIn(samples, (one) => one.rows);
+    if (rows.gain > Math.max(200, rows.mean * growthShareMax)) {
+      said.push(`${table}: ${Math.round(rows.gain)} rows more by the trend of the second half`);
+    }
+    const bytes = growthIn(samples, (one) => one.tableBytes + one.indexBytes);
+    if (bytes.gain > Math.max(bytesSlack, bytes.mean * growthShareMax)) {
+      said.push(`${table}: ${Math.round(bytes.gain / 1024)} KiB more by the trend of that half`);
+    }
+    return said;
+  });
+  if (sweeping.hotShare < 0.9) {
+    findings.push(`chain: ${Math.round(sweeping.hotShare * 100)} % of its updates are HOT`);
+  }
+  return findings;
+}
+
+/** What a line through the second half of the samples gains in that half, and their mean. */
+export function growthIn(samples: readonly Sample[], of: (sample: Sample) => number) {
+  const half = samples.slice(samples.length >> 1);
+  const mean = (numbers: readonly number[]) =>
+    numbers.reduce((sum, one) => sum + one, 0) / Math.max(1, numbers.length);
+  const [x, y] = [half.map(({ seconds }) => seconds), half.map(of)];
+  const [xMean, yMean] = [mean(x), mean(y)];
+  const spread = x.reduce((sum, one) => sum + (one - xMean) ** 2, 0);
+  const slope =
+    x.reduce((sum, one, i) => sum + (one - xMean) * ((y[i] ?? 0) - yMean), 0) / (spread || 1);
+  return { gain: slope * ((x.at(-1) ?? 0) - (x[0] ?? 0)), mean: yMean };
+}

@@ -18,8 +18,8 @@ import type { Subject } from './subject.ts';
 /** Something that a deployment does many times a day, on rows spread over its tables. */
 export interface Operation {
   readonly name: string;
-  /** Cheap and repeatable enough for CPU to be measured by hundreds. */
-  readonly measured: boolean;
+  /** How often each prepared run is repeated where CPU is measured; 0: it is not measured. */
+  readonly repeat: number;
   /** Makes ready what `count` runs need; not counted. */
   readonly prepare: (subject: Subject, count: number) => Promise<readonly (() => Promise<void>)[]>;
 }
@@ -69,7 +69,7 @@ const sessions = '/admin/oauth2/auth/sessions';
 export const operations: readonly Operation[] = [
   {
     name: 'login, a new person',
-    measured: true,
+    repeat: 1,
     prepare: async (subject, count) =>
       Array.from({ length: count }, () => async () => {
         const login = { subject: `new-${randomUUID()}` };
@@ -78,7 +78,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'login, a person of old',
-    measured: true,
+    repeat: 1,
     prepare: overFlows(async (subject, flow) => {
       const login = { subject: flow.subject };
       await connect(subject.deployment, appOf(subject, flow), { login });
@@ -86,7 +86,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'login, remembered',
-    measured: false,
+    repeat: 0,
     prepare: overPrepared(
       async (subject, flow) => {
         const browser = openBrowser();
@@ -105,7 +105,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'redemption',
-    measured: true,
+    repeat: 1,
     prepare: overPrepared(
       (subject, flow) =>
         signIn(subject.deployment, appOf(subject, flow), { login: { subject: flow.subject } }),
@@ -116,14 +116,14 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'refresh',
-    measured: true,
+    repeat: 1,
     prepare: overFlows(async (subject, flow) => {
       await refreshed(subject, flow);
     }),
   },
   {
     name: 'introspection, access token',
-    measured: true,
+    repeat: 8,
     prepare: overPrepared(refreshed, async (subject, tokens) => {
       const said = await subject.deployment.introspect(tokens.access);
       if (said.active !== true) throw new Error('a living token is not active');
@@ -131,7 +131,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'introspection, refresh token',
-    measured: true,
+    repeat: 5,
     prepare: overFlows(async (subject, flow) => {
       const said = await subject.deployment.introspect(subject.refreshToken(flow));
       if (said.active !== true) throw new Error('a living refresh token is not active');
@@ -139,14 +139,14 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'userinfo',
-    measured: true,
+    repeat: 8,
     prepare: overPrepared(refreshed, async (subject, tokens) => {
       expectStatus(await subject.deployment.userinfo(tokens.access), 200);
     }),
   },
   {
     name: 'client credentials',
-    measured: true,
+    repeat: 5,
     prepare: async (subject, count) =>
       Array.from({ length: count }, () => async () => {
         const form = { grant_type: 'client_credentials', scope: 'api.read' };
@@ -156,7 +156,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'consents of a person',
-    measured: true,
+    repeat: 5,
     prepare: overFlows(async (subject, flow) => {
       const path = `${sessions}/consent?subject=${flow.subject}`;
       const { list } = expectStatus(await subject.deployment.admin('GET', path), 200);
@@ -165,7 +165,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'sign out by the app',
-    measured: false,
+    repeat: 0,
     prepare: overPrepared(
       (subject, flow) =>
         connect(subject.deployment, appOf(subject, flow), { login: { subject: flow.subject } }),
@@ -178,7 +178,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'revocation, access token',
-    measured: false,
+    repeat: 0,
     prepare: overPrepared(refreshed, async (subject, tokens, flow) => {
       const { deployment } = subject;
       const form = { token: tokens.access };
@@ -187,7 +187,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'revocation, refresh token',
-    measured: false,
+    repeat: 0,
     prepare: overFlows(async (subject, flow) => {
       const { deployment } = subject;
       const form = { token: subject.refreshToken(flow) };
@@ -196,7 +196,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'replay of a code',
-    measured: false,
+    repeat: 0,
     prepare: overPrepared(
       (subject, flow) =>
         connect(subject.deployment, appOf(subject, flow), { login: { subject: flow.subject } }),
@@ -207,12 +207,12 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'revocation, chain',
-    measured: false,
+    repeat: 0,
     prepare: overFlows((subject, flow) => revokeBy(subject, { chain: flow.id })),
   },
   {
     name: 'revocation, consent by its request',
-    measured: false,
+    repeat: 0,
     prepare: overFlows(async (subject, flow) => {
       const path = `${sessions}/consent?consent_request_id=${flow.id}`;
       expectStatus(await subject.deployment.admin('DELETE', path), 204);
@@ -220,7 +220,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'revocation, consents of a person',
-    measured: false,
+    repeat: 0,
     prepare: overFlows(async (subject, flow) => {
       const path = `${sessions}/consent?subject=${flow.subject}&all=true`;
       expectStatus(await subject.deployment.admin('DELETE', path), 204);
@@ -228,12 +228,12 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'revocation, grant',
-    measured: false,
+    repeat: 0,
     prepare: overFlows((subject, flow) => revokeBy(subject, { grant: flow.grantId })),
   },
   {
     name: 'narrowing of a grant',
-    measured: false,
+    repeat: 0,
     prepare: overFlows(async (subject, flow) => {
       const path = `/admin/grants/${flow.grantId}/narrow`;
       expectStatus(await subject.deployment.admin('POST', path, { scope: 'openid' }), 200);
@@ -241,7 +241,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'sign out by an administrator',
-    measured: false,
+    repeat: 0,
     prepare: overFlows(async (subject, flow) => {
       const path = `${sessions}/login?subject=${flow.subject}`;
       expectStatus(await subject.deployment.admin('DELETE', path), 204);
@@ -249,17 +249,17 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'revocation, session',
-    measured: false,
+    repeat: 0,
     prepare: overFlows((subject, flow) => revokeBy(subject, { session: flow.id })),
   },
   {
     name: 'revocation, subject',
-    measured: false,
+    repeat: 0,
     prepare: overFlows((subject, flow) => revokeBy(subject, { subject: flow.subject })),
   },
   {
     name: 'revocation, client',
-    measured: false,
+    repeat: 0,
     prepare: async (subject, count) =>
       Array.from({ length: count }, (_, i) => async () => {
         await revokeBy(subject, { client_id: `seeded-${i + 1}` });
@@ -267,7 +267,7 @@ export const operations: readonly Operation[] = [
   },
   {
     name: 'login after a revocation',
-    measured: false,
+    repeat: 0,
     prepare: overPrepared(
       (subject, flow) => revokeBy(subject, { subject: flow.subject }),
       async (subject, _ready, flow) => {

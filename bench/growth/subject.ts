@@ -26,6 +26,8 @@ export interface Subject {
   client(id?: string): RegisteredClient;
   /** The next seeded logins of registered apps, spread over the whole table. */
   flows(count: number): Promise<readonly SeededFlow[]>;
+  /** Lets sweepers in, which were kept away. */
+  freeSweep(): Promise<void>;
   /** Sweeps all tables once, as a node does every five minutes. */
   sweep(): Promise<Swept>;
   /** The refresh token of a seeded chain, as the server would have made it. */
@@ -35,6 +37,7 @@ export interface Subject {
 
 export interface SubjectOptions {
   readonly postgres: OwnPostgres;
+  /** 0: its tables are empty. */
   readonly rows: number;
   readonly analyze: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -76,17 +79,19 @@ export async function openSubject(options: SubjectOptions): Promise<Subject> {
     clients.set(made.id, made);
   }
   const keys = await readKeyring(urls.server, server.dataDir, deployment.issuer);
-  options.say?.(`seeding ${rows} rows`);
   const { rows: mac } = await superuser.query<{ kid: string }>(
     `select k.kid from key k where k.use = 'mac' and k.set_name like '%refresh%'
        and k.active_at <= now() order by k.active_at desc limit 1`,
   );
-  await seed(superuser, {
-    rows,
-    clientIds: [...clients.keys()],
-    macKid: mac[0]?.kid ?? '',
-    analyze: options.analyze,
-  });
+  if (rows > 0) {
+    options.say?.(`seeding ${rows} rows`);
+    await seed(superuser, {
+      rows,
+      clientIds: [...clients.keys()],
+      macKid: mac[0]?.kid ?? '',
+      analyze: options.analyze,
+    });
+  }
   let next = 0;
   return {
     rows,
@@ -104,6 +109,9 @@ export async function openSubject(options: SubjectOptions): Promise<Subject> {
       const picked = await pickFlows(superuser, rows, next, count);
       next += count;
       return picked;
+    },
+    async freeSweep() {
+      await superuser.query(sweepUnlock);
     },
     async sweep() {
       await superuser.query(sweepUnlock);
