@@ -9,17 +9,20 @@ import { withStopped } from './session.ts';
 
 /** A V8 profile, as `--cpu-prof` writes it: times in microseconds of the monotonic clock. */
 interface Profile {
-  readonly nodes: readonly {
-    readonly id: number;
-    readonly callFrame: {
-      readonly functionName: string;
-      readonly url: string;
-      readonly lineNumber: number;
-    };
-  }[];
+  readonly nodes: readonly ProfileNode[];
   readonly startTime: number;
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
+}
+
+interface ProfileNode {
+  readonly id: number;
+  readonly callFrame: {
+    readonly functionName: string;
+    readonly url: string;
+    readonly lineNumber: number;
+  };
+  readonly children?: readonly number[];
 }
 
 const directory = join(root, 'tmp', 'profiles');
@@ -62,22 +65,26 @@ async function profileMode(
   return `${name}, from ${file}\n${describe(profile, slice)}`;
 }
 
-/** Self time within the slice: by room, then the functions that have most of it. */
+/**
+ * Self time within the slice: by room, with what Node does on its behalf (a system call belongs to
+ * whoever wrote), then the functions that have most of it, with who called Node's.
+ */
 function describe(profile: Profile, slice: Slice): string {
   const selfOf = selfTimes(profile, slice.beganAt, slice.endedAt);
+  const callers = callersOf(profile);
   const functions = new Map<string, number>();
   const rooms = new Map<string, number>();
   let busy = 0;
-  for (const { id, callFrame } of profile.nodes) {
-    const self = selfOf.get(id) ?? 0;
-    const { functionName, url, lineNumber } = callFrame;
-    if (self === 0 || functionName === '(idle)') continue;
+  for (const node of profile.nodes) {
+    const self = selfOf.get(node.id) ?? 0;
+    const name = node.callFrame.functionName;
+    if (self === 0 || name === '(idle)') continue;
     busy += self;
-    const place = placeOf(url);
-    const at = place === '' ? functionName : `${place}:${lineNumber + 1} ${functionName}`;
-    functions.set(at, (functions.get(at) ?? 0) + self);
-    const room = roomOf(place, functionName);
-    rooms.set(room, (rooms.get(room) ?? 0) + self);
+    const owner = ownerOf(node, callers);
+    const isOwn = owner === node;
+    const called = isOwn || owner === undefined ? '' : ` < ${labelOf(owner)}`;
+    add(functions, `${labelOf(node)}${called}`, self);
+    add(rooms, owner === undefined ? roomOf('', name) : roomOf(placeOf(owner), name), self);
   }
   const line = ([name, self]: readonly [string, number]) =>
     `${((self / busy) * 100).toFixed(1).padStart(6)} %  ` +
@@ -93,6 +100,36 @@ function describe(profile: Profile, slice: Slice): string {
   ].join('\n');
 }
 
+function add(sums: Map<string, number>, name: string, value: number): void {
+  sums.set(name, (sums.get(name) ?? 0) + value);
+}
+
+function callersOf(profile: Profile): ReadonlyMap<number, ProfileNode> {
+  const callers = new Map<number, ProfileNode>();
+  for (const node of profile.nodes) {
+    for (const child of node.children ?? []) callers.set(child, node);
+  }
+  return callers;
+}
+
+/** The nearest function up the stack that is neither Node's nor native; undefined: there is none. */
+function ownerOf(
+  node: ProfileNode,
+  callers: ReadonlyMap<number, ProfileNode>,
+): ProfileNode | undefined {
+  for (let at: ProfileNode | undefined = node; at !== undefined; at = callers.get(at.id)) {
+    const place = placeOf(at);
+    if (place !== '' && !place.startsWith('node:')) return at;
+  }
+  return undefined;
+}
+
+function labelOf(node: ProfileNode): string {
+  const place = placeOf(node);
+  const { functionName, lineNumber } = node.callFrame;
+  return place === '' ? functionName : `${place}:${lineNumber + 1} ${functionName}`;
+}
+
 function selfTimes(profile: Profile, from: number, to: number): ReadonlyMap<number, number> {
   const self = new Map<number, number>();
   let at = profile.startTime;
@@ -104,14 +141,13 @@ function selfTimes(profile: Profile, from: number, to: number): ReadonlyMap<numb
   return self;
 }
 
-function placeOf(url: string): string {
-  const path = url.replace(/^file:\/\//, '');
+function placeOf({ callFrame }: ProfileNode): string {
+  const path = callFrame.url.replace(/^file:\/\//, '');
   return path.startsWith(root) ? path.slice(root.length) : path;
 }
 
 function roomOf(place: string, functionName: string): string {
-  if (place === '') return functionName.startsWith('(') ? functionName : '(native)';
-  if (place.startsWith('node:')) return 'node';
+  if (place === '') return functionName.startsWith('(') ? functionName : 'node itself';
   const inPackage = /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(place);
   if (inPackage !== null) return `package ${inPackage[1]}`;
   return place

@@ -38,6 +38,10 @@ export function startChild(args: readonly string[], options: ChildOptions = {}):
   if (log !== undefined) closeSync(log);
   const exited = once(child, 'exit');
   exited.catch(() => {});
+  // Also one that was still starting when a signal came.
+  const follow = () => child.kill('SIGTERM');
+  process.once('exit', follow);
+  child.once('exit', () => process.off('exit', follow));
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   return {
     process: child,

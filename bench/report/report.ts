@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { root } from '../deployments/child.ts';
 import { readRun, resultsDirectory } from '../results.ts';
 import { operationsPlot, processesPlot } from './plots.ts';
-import { tablesOf } from './tables.ts';
+import { hasScaling, tablesOf } from './tables.ts';
 
 const page = join(root, 'docs', 'benchmarks.md');
 const images = join(root, 'docs', 'images');
@@ -14,9 +14,11 @@ export async function writeReport(file: string | undefined): Promise<readonly st
   const run = await readRun(source);
   await replaceSection(page, 'run', tablesOf(run, relative(root, source)));
   const written = [page];
-  const plots = { 'benchmarks.svg': operationsPlot(run), 'processes.svg': processesPlot(run) };
+  const plots = {
+    'benchmarks.svg': operationsPlot(run),
+    ...(hasScaling(run) ? { 'processes.svg': processesPlot(run) } : {}),
+  };
   for (const [name, svg] of Object.entries(plots)) {
-    if (svg === undefined) continue;
     const path = join(images, name);
     await writeFile(path, svg);
     written.push(path);

@@ -6,15 +6,25 @@ import type { Result, Run } from '../results.ts';
 export function tablesOf(run: Run, file: string): string {
   return [
     aboutRun(run, file),
+    '![Operations per core-second, by kind of operation](images/benchmarks.svg)',
     '### One process, 32 requests in flight',
     costTable(run),
     '### What PostgreSQL does for one operation',
     databaseTable(run),
     '### 1, 2, 4 and 8 processes',
     processTable(run),
+    ...(hasScaling(run) ? ['![CPU per operation against one process](images/processes.svg)'] : []),
     '### Judgement',
     judgementList(run),
   ].join('\n\n');
+}
+
+/** Whether it was measured with one process and with more. */
+export function hasScaling(run: Run): boolean {
+  const counts = run.results
+    .filter(({ product }) => product === 'gatehouse')
+    .map(({ processes }) => processes);
+  return counts.includes(1) && counts.some((count) => count > 1);
 }
 
 function aboutRun(run: Run, file: string): string {
