@@ -25,6 +25,7 @@ export type Asked =
 const processesMax = 64;
 
 export const usage = `npm run bench -- [options]      measures, and judges against the goals
+                                about 25 minutes with everything; --processes 1 --rounds 1: 5
 npm run bench -- report [file]  writes table and plots into docs/ (absent: the newest result)
 npm run bench -- control        drops an index of the hot path and shows that it is seen
 npm run bench -- floor          a login beside the least that its requests and rows can cost
