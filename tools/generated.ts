@@ -10,6 +10,7 @@ const generators: readonly string[] = [
   'tools/failpoints.ts',
   'tools/lint-rules.ts',
   'tools/audit-actions.ts',
+  'tools/migrate-commands.ts',
 ];
 
 for (const generator of generators) {

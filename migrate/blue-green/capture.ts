@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { tableShape } from './catalog.ts';
 import { inTransaction } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
+import { holdersOf } from './holders.ts';
 import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
 import type { ResolvedSource } from './projection.ts';
 
@@ -16,28 +17,39 @@ const captureNames = {
 /** Every trigger that the tool makes on a mapped table. */
 export const triggerNames: readonly string[] = [guardName, ...Object.values(captureNames)];
 
+/**
+ * An autovacuum makes way for whoever has waited `deadlock_timeout` (1 s): with this it does so before
+ * our lock timeout. Only a superuser, or who was granted it, may set that.
+ */
+export const yieldAutovacuum = `select set_config('deadlock_timeout', '10ms', true)
+  where has_parameter_privilege('deadlock_timeout', 'set')`;
+
 const lockTimeoutMs = 200;
-const lockAttemptsMax = 100;
+const lockAttemptsMax = 50;
 
 /**
  * DDL on one table, in a short transaction that gives up its place in the queue of locks and tries
  * again: writers that stand behind it wait 0.2 s at most.
  */
-async function patiently(client: pg.Client, table: TableName, ddl: readonly string[]) {
+async function patiently(
+  client: pg.Client,
+  table: TableName,
+  ddl: readonly string[],
+  attemptsMax = lockAttemptsMax,
+) {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await inTransaction(client, async () => {
-        await client.query(`set local lock_timeout = '${lockTimeoutMs}ms'`);
+        await client.query(`set local lock_timeout = '${lockTimeoutMs}ms'; ${yieldAutovacuum}`);
         for (const statement of ddl) await client.query(statement);
       });
     } catch (error) {
       // lock_not_available, deadlock_detected
       if (!['55P03', '40P01'].includes(sqlStateOf(error))) throw error;
-      if (attempt >= lockAttemptsMax) {
+      if (attempt >= attemptsMax) {
         throw new Failure(
-          `${textOf(table)} could not be locked in ${lockAttemptsMax} attempts of ` +
-            `${lockTimeoutMs} ms: a transaction holds it. Find it in pg_stat_activity ` +
-            '(oldest xact_start), end it, and start again.',
+          `${textOf(table)} could not be locked in ${attempt} attempts of ${lockTimeoutMs} ms, so ` +
+            `nothing was done. ${await holdersOf(client, [table])} End them and start again.`,
         );
       }
       await new Promise((resolve) => setTimeout(resolve, 50 + 10 * Math.min(attempt, 20)));
@@ -52,7 +64,12 @@ async function placesOf(client: pg.Client, table: TableName): Promise<readonly T
 }
 
 /** Puts the guard on a table and its partitions, armed or not. Idempotent. */
-export async function setGuard(client: pg.Client, table: TableName, armed: boolean): Promise<void> {
+export async function setGuard(
+  client: pg.Client,
+  table: TableName,
+  armed: boolean,
+  attemptsMax?: number,
+): Promise<void> {
   for (const place of await placesOf(client, table)) {
     const found = await triggersOf(client, place);
     const state = found.get(guardName);
@@ -61,7 +78,8 @@ export async function setGuard(client: pg.Client, table: TableName, armed: boole
     const create = `create trigger ${guardName} before insert or update or delete or truncate
       on ${onTable} for each statement execute function migrate.guard()`;
     const enable = `alter table ${onTable} ${armed ? 'enable always' : 'disable'} trigger ${guardName}`;
-    await patiently(client, place, state === undefined ? [create, enable] : [enable]);
+    const ddl = state === undefined ? [create, enable] : [enable];
+    await patiently(client, place, ddl, attemptsMax);
   }
 }
 

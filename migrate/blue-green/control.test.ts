@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openBank, type Pair, query } from '#migrate/testing/databases.ts';
+import { openBank } from '#migrate/testing/bank.ts';
+import { type Pair, query } from '#migrate/testing/databases.ts';
 import { setGuard } from './capture.ts';
 import {
   fence,

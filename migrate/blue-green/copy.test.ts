@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { migrate, openBank, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+import { openBank } from '#migrate/testing/bank.ts';
+import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
 
 let pair: Pair;
 beforeEach(async () => {

@@ -1,7 +1,6 @@
 import { removeTriggers } from './capture.ts';
 import { readControl } from './control.ts';
 import type { Database } from './database.ts';
-import { inTransaction } from './database.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
@@ -60,13 +59,13 @@ export async function abort(run: Run): Promise<void> {
   await removeTraces(run, blue, false);
   report.line('blue: every trigger, function and table of migrate is gone');
   if (row !== undefined) {
-    while ((await makeAgain(green.main)) !== undefined) run.signal.throwIfAborted();
+    await removeForeignTables(green);
     await removeTriggersOf(run, green);
-    await inTransaction(green.main, async () => {
-      const tables = run.routes.forward.tables.map(({ target }) => quotedTable(target));
-      await green.main.query(`truncate ${tables.join(', ')}`);
-      await green.main.query('drop schema migrate cascade');
-    });
+    const tables = run.routes.forward.tables.map(({ target }) => quotedTable(target));
+    await green.main.query(`truncate ${tables.join(', ')}`);
+    // Empty tables violate nothing, so every index can come back.
+    while ((await makeAgain(green.main)) !== undefined) run.signal.throwIfAborted();
+    await green.main.query('drop schema migrate cascade');
     report.line('green: emptied as it was before; every trace of migrate is gone');
   }
 }

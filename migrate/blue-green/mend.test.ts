@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { migrate, openBank, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+import { openBank } from '#migrate/testing/bank.ts';
+import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
 
 let pair: Pair;

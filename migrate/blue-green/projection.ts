@@ -19,6 +19,8 @@ export interface ResolvedSource {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** Gives the key columns from `changed`. */
   readonly keys: string;
+  /** What is captured is the target key itself, so nobody needs to be asked. */
+  readonly isKey: boolean;
 }
 
 /** One table of a mapping, fitted to both databases. All SQL is made from this. */

@@ -69,10 +69,13 @@ function withAllCaptured(tables: readonly ResolvedTable[]): readonly ResolvedTab
   }
   return tables.map((table) => ({
     ...table,
-    sources: table.sources.map((source) => ({
-      ...source,
-      columns: captured.get(textOf(source.table)) ?? source.columns,
-    })),
+    sources: table.sources.map((source) => {
+      const columns = captured.get(textOf(source.table)) ?? source.columns;
+      // Where another projection needs more of the row, or in another order, the key is not all.
+      const same = columns.length === source.columns.length;
+      const inOrder = columns.every(({ name }, at) => name === source.columns[at]?.name);
+      return { ...source, columns, isKey: source.isKey && same && inOrder };
+    }),
   }));
 }
 
@@ -168,7 +171,7 @@ async function resolveSource(
   if (typeof given === 'string') return `keys: ${origin.side} refuses it: ${given}`;
   const absent = mapping.key.filter((key) => !given.some(({ name }) => name === key));
   if (absent.length > 0) return `keys: it must give the key column "${absent.join('", "')}"`;
-  return { table, columns: typed, keys };
+  return { table, columns: typed, keys, isKey: source.keys === undefined };
 }
 
 /** All sources of a route, once each, with what capture logs of them. */

@@ -93,6 +93,11 @@ export function adviceOf(phase: Phase): string {
   return next[phase];
 }
 
+/** In which phases a command may begin. */
+export function phasesOf(act: Act): readonly Phase[] {
+  return begins[act];
+}
+
 /** Why a command cannot begin now; undefined: it can. */
 export function refusalOf(act: Act, phase: Phase): string | undefined {
   if (begins[act].includes(phase)) return undefined;

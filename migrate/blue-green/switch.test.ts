@@ -1,5 +1,7 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { migrate, openBank, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+import { openBank } from '#migrate/testing/bank.ts';
+import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
 
 describe('a migration with writers throughout', () => {
@@ -86,5 +88,31 @@ describe('a migration with writers throughout', () => {
       expect(left).toEqual([]);
     }
     await query(pair.green, 'update wallet set balance = balance where id = 1');
+  });
+});
+
+describe('a switch that cannot get hold of the tables', () => {
+  it('gives up, leaves the old side live, and says who holds them', {
+    timeout: 60_000,
+  }, async () => {
+    const pair = await openBank(50);
+    const holder = new pg.Client({ connectionString: pair.blue, application_name: 'slow report' });
+    try {
+      await migrate(pair, 'prepare');
+      await migrate(pair, 'copy');
+      await migrate(pair, 'follow', '--once');
+      await holder.connect();
+      await holder.query('begin; update account set status = status where id = 1');
+      await expect(migrate(pair, 'switch', '--lock-ms', '20', '--attempts', '2')).rejects.toThrow(
+        /nothing was (done|switched).*slow report/,
+      );
+      await holder.query('commit');
+      await query(pair.blue, 'update account set status = status where id = 2');
+      expect(await migrate(pair, 'status')).toContain('phase: following');
+      expect(await migrate(pair, 'switch')).toContain('green is live');
+    } finally {
+      await holder.end();
+      await pair.close();
+    }
   });
 });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { captureTable, isCaptured, setGuard } from './capture.ts';
+import { captureTable, isCaptured, setGuard, yieldAutovacuum } from './capture.ts';
 import { ownedSequences } from './catalog.ts';
 import {
   announce,
@@ -20,6 +20,7 @@ import {
 import { type Database, inTransaction } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
 import { atExactPoint, takeBatch, withEnds } from './follow.ts';
+import { holdersOf } from './holders.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
@@ -57,7 +58,7 @@ export async function switchOver(run: Run, options: SwitchOptions): Promise<Time
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const route = routeOf(run, phase);
   const { origin, destination } = route;
-  await getReady(run, route);
+  await getReady(run, route, options.attemptsMax);
   const ordinary = (await readControl(origin.main))?.pollMs ?? pollMsOrdinary;
   await announceBoth(run, true, pollMsNear);
   try {
@@ -84,7 +85,7 @@ export async function stepDown(run: Run): Promise<void> {
 }
 
 /** All that can be done before anybody has to wait. */
-async function getReady(run: Run, route: Route): Promise<void> {
+async function getReady(run: Run, route: Route, attemptsMax: number): Promise<void> {
   const { origin, destination } = route;
   for (const { table } of sourcesOf(route)) {
     if (await isCaptured(origin.main, table)) continue;
@@ -95,7 +96,7 @@ async function getReady(run: Run, route: Route): Promise<void> {
   }
   const back = route === run.routes.forward ? run.routes.reverse : run.routes.forward;
   for (const table of mappedTables(run.routes, origin.side)) {
-    await setGuard(origin.main, table, true);
+    await setGuard(origin.main, table, true, attemptsMax);
   }
   for (const table of mappedTables(run.routes, destination.side)) {
     await setGuard(destination.main, table, true);
@@ -173,7 +174,7 @@ async function cross(
       // lock_not_available, deadlock_detected: writers in flight were not done; let them pass.
       const busy = ['55P03', '40P01'].includes(sqlStateOf(error));
       if (!busy) throw error;
-      if (attempt >= options.attemptsMax) throw await tooBusy(origin, error);
+      if (attempt >= options.attemptsMax) throw await tooBusy(run, origin, error);
       run.report.line(`attempt ${attempt}: writers in flight; they pass, then it is tried again`);
       await takeBatch(ends, route, 5_000);
       await sleep(100 + 50 * attempt);
@@ -190,7 +191,7 @@ async function fenceTables(
 ): Promise<void> {
   await inTransaction(client, async () => {
     await client.query(
-      `set local lock_timeout = '${options.lockMsMax}ms';
+      `set local lock_timeout = '${options.lockMsMax}ms'; ${yieldAutovacuum};
        lock table ${tables.map(quotedTable).join(', ')} in exclusive mode`,
     );
     if (!(await fence(client, fenceId, options.holdMsMax))) {
@@ -211,21 +212,11 @@ async function retreat(origin: Database, destination: Database, fenceId: string)
   await forgetReady(destination.main).catch(() => {});
 }
 
-async function tooBusy(origin: Database, error: unknown): Promise<Failure> {
-  const { rows } = await origin.main.query<{ pid: number; who: string; seconds: number }>(
-    `select a.pid, format('%s, %s', a.usename, a.application_name) as who,
-       extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds
-     from pg_stat_activity a
-     where a.xact_start is not null and a.backend_xid is not null
-       and a.application_name not like 'migrate-tool/%'
-     order by a.xact_start limit 3`,
-  );
-  const holders = rows
-    .map(({ pid, who, seconds }) => `process ${pid} (${who}) for ${seconds.toFixed(1)} s`)
-    .join('; ');
+async function tooBusy(run: Run, origin: Database, error: unknown): Promise<Failure> {
+  const holders = await holdersOf(origin.main, mappedTables(run.routes, origin.side));
   return new Failure(
-    'Writers in flight never let go of the tables, so nothing was switched. ' +
-      `Transactions that write now: ${holders || 'none'}. End the long ones and start again.`,
+    `Writers in flight never let go of the tables, so nothing was switched. ${holders} ` +
+      'End the long ones and start again.',
     { cause: error },
   );
 }

@@ -36,6 +36,8 @@ interface Change {
   readonly table: string;
   /** JSON as PostgreSQL wrote it: a number may be longer than JavaScript can hold. */
   readonly key: string;
+  /** The same as an array of texts, which is how target keys are written. */
+  readonly texts: string;
   readonly action: string;
 }
 
@@ -55,23 +57,20 @@ interface Writing {
  * Refuses when the destination is open already.
  */
 export async function openToTool(destination: pg.Client, route: Route): Promise<void> {
-  const { rows } = await destination.query<{ id: string }>(
-    `select c.migration_id::text as id from migrate.control c
-     where c.state in ('copy', 'retired') and c.side = $1 for share`,
+  const { rowCount } = await destination.query(
+    `with control as materialized (
+       select c.migration_id::text as id from migrate.control c
+       where c.state in ('copy', 'retired') and c.side = $1 for share)
+     select set_config('migrate.origin', c.id, true),
+       set_config('session_replication_role', 'replica', true) from control c`,
     [route.destination.side],
   );
-  const [row] = rows;
-  if (row === undefined) {
+  if (rowCount !== 1) {
     throw new Failure(
       `${route.destination.side} is live, so nothing may be transferred into it. ` +
         '"migrate status" says how things stand.',
     );
   }
-  await destination.query(
-    `select set_config('migrate.origin', $1, true),
-       set_config('session_replication_role', 'replica', true)`,
-    [row.id],
-  );
 }
 
 /**
@@ -110,6 +109,8 @@ export async function transfer(
 async function readChanges(origin: pg.Client, limit: number) {
   const { rows } = await origin.query<Change & { lag_ms: number }>(
     `select c.id::text as id, c.source_table as table, c.key::text as key, c.action,
+       (select jsonb_agg(e.value #>> '{}' order by e.at)::text
+        from jsonb_array_elements(c.key) with ordinality e(value, at)) as texts,
        (extract(epoch from clock_timestamp() - c.changed_at) * 1000)::float8 as lag_ms
      from migrate.change c order by c.id limit $1`,
     [limit],
@@ -132,6 +133,10 @@ async function keysOf(
         (change) => change.action !== 'r' && change.table === textOf(source.table),
       );
       if (of.length === 0) continue;
+      if (source.isKey) {
+        for (const { texts } of of) keys.add(texts);
+        continue;
+      }
       const distinct = [...new Set(of.map(({ key }) => key))];
       const { rows } = await origin.query<{ key: string }>(affectedKeys(table, source), [
         `[${distinct.join(',')}]`,

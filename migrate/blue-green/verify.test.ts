@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { migrate, openBank, type Pair, query } from '#migrate/testing/databases.ts';
+import { openBank } from '#migrate/testing/bank.ts';
+import { migrate, type Pair, query } from '#migrate/testing/databases.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
 
 let pair: Pair;

@@ -7,7 +7,6 @@ import { understand } from '#migrate/blue-green/arguments.ts';
 import { commands } from '#migrate/blue-green/commands.ts';
 import { type Places, runCommand } from '#migrate/blue-green/run.ts';
 import { openReport } from '#migrate/blue-green/screen.ts';
-import { createTestDatabase } from '#server/testing/harness.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const testing = new URL('./', import.meta.url);
@@ -17,30 +16,6 @@ export interface Pair extends Places {
   readonly blue: string;
   readonly green: string;
   close(): Promise<void>;
-}
-
-/** Makes a pair in the PostgreSQL of this test run, with `customers` rows and four times as many accounts. */
-export async function openBank(customers: number): Promise<Pair> {
-  const database = await createTestDatabase();
-  const name = new URL(database.urls.superuser).pathname.slice(1);
-  const urls = { blue: '', green: '' };
-  for (const side of ['blue', 'green'] as const) {
-    const own = `${name}_${side}`;
-    await query(database.urls.superuser, `create database ${own} template template0`);
-    const url = new URL(database.urls.superuser);
-    url.pathname = `/${own}`;
-    urls[side] = url.href;
-  }
-  await fillBank(urls, customers);
-  return {
-    ...urls,
-    async close() {
-      for (const side of ['blue', 'green']) {
-        await query(database.urls.superuser, `drop database ${name}_${side} with (force)`);
-      }
-      await database.close();
-    },
-  };
 }
 
 /** The tables on both sides, and plausible rows in blue. */
