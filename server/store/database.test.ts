@@ -19,7 +19,7 @@ import {
   type TestStore,
 } from '#server/testing/records.ts';
 import { readChainClient, readClaimsOf, readLiveChain } from './chain.ts';
-import { type Database, plannerOptions, type Statement } from './database.ts';
+import { type Database, isUnavailable, plannerOptions, type Statement } from './database.ts';
 
 let store: TestStore;
 let planner: pg.Client;
@@ -233,3 +233,12 @@ describe('what an outage is', () => {
     expect(await grantIdsOf(store.database, 'ann', null, null)).toEqual([]);
   });
 });
+
+test.each(['EPIPE', 'ECONNRESET', '57P01', '08006', '25006'])(
+  'an error %s says that the database is away',
+  (code) => expect(isUnavailable(Object.assign(new Error('failed'), { code }))).toBe(true),
+);
+
+test.each(['23505', '22P05', '40P01', 'P0001', 'XX000'])('control: an error %s does not', (code) =>
+  expect(isUnavailable(Object.assign(new Error('failed'), { code }))).toBe(false),
+);

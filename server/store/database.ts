@@ -46,10 +46,10 @@ export function isUnavailable(error: unknown): boolean {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   // 25006: after a failover this server only reads.
   if (code === '25006') return true;
+  // A system call's, such as EPIPE, which looks like an SQLSTATE; none of those begins with E.
+  if (code.startsWith('E')) return true;
   if (/^[0-9A-Z]{5}$/.test(code)) return unavailableClasses.has(code.slice(0, 2));
-  return (
-    code.startsWith('E') || /timeout|terminated|Connection|ended|not queryable/i.test(error.message)
-  );
+  return /timeout|terminated|Connection|ended|not queryable/i.test(error.message);
 }
 
 /** Whatever was thrown, as an Error: for results that fail one by one. */
