@@ -17,12 +17,16 @@ const property = {
 // The long forms of tests: npm run long:online.
 const long = process.env.GATEHOUSE_TEST_LONG === '1';
 
+// The kill test: `npm run kill` is its long form, and a seed repeats a run.
+const kills = Number(process.env.GATEHOUSE_KILLS ?? 24);
+const killSeed = Number(process.env.GATEHOUSE_KILL_SEED ?? 0);
+
 export default defineConfig({
   test: {
     // Two at a time: each file may start servers and PostgreSQL databases of its own.
     maxWorkers: 2,
     // Hands out test databases and ports, on demand; starts nothing for tests that need neither.
-    provide: { postgresInstallation, property, long },
+    provide: { postgresInstallation, property, long, kills, killSeed },
     globalSetup: ['server/testing/postgres.setup.ts'],
     projects: [
       {
