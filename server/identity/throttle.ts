@@ -76,7 +76,8 @@ export function createThrottle(options: ThrottleOptions): Throttle {
  * What counts as one address: IPv4 as it is, IPv6 by its /64, which one subscriber has whole.
  */
 export function networkOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  const [numbers = ''] = address.split('%', 1);
+  const plain = numbers.replace(/^::ffff:(?=\d+\.)/i, '');
   if (!plain.includes(':')) return plain;
   const [head = '', tail] = plain.split('::', 2);
   const groups = head === '' ? [] : head.split(':');
