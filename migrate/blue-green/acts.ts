@@ -1,4 +1,5 @@
 import type { Answer, Input } from './command.ts';
+import { note } from './control.ts';
 import { copy } from './copy.ts';
 import type { Side } from './database.ts';
 import { Failure } from './failure.ts';
@@ -7,6 +8,7 @@ import { type Run, standing } from './migration.ts';
 import { plan } from './plan.ts';
 import { prepare } from './prepare.ts';
 import { ordersFound, repair } from './repair.ts';
+import { sample } from './report.ts';
 import { switchOver } from './switch.ts';
 import { isSound, type Verdict, verify } from './verify.ts';
 
@@ -53,9 +55,14 @@ export async function verified(run: Run, input: Input): Promise<Verdict> {
 /** A verdict as the answer of a command. */
 export const answerOf = (verdict: Verdict): Answer => ({ ...verdict });
 
+/** What the databases do is sampled for so long before and after a switch. */
+const figuresSeconds = 1;
+
 /** Verifies and switches, and prints what took how long. */
 export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   if (!input.flag('no-verify')) await verified(run, input);
+  const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
+  const before = await sample(phase === 'watching' ? run.green : run.blue, figuresSeconds);
   const timeline = await switchOver(run, {
     holdMsMax: input.count('hold-ms', 2_000, 50, 60_000),
     lockMsMax: input.count('lock-ms', 100, 1, 10_000),
@@ -67,6 +74,9 @@ export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   run.report.line(
     `${timeline.to} is live (epoch ${timeline.epoch}); writes were held for ${timeline.heldMs} ms`,
   );
+  const after = await sample(timeline.to === 'green' ? run.green : run.blue, figuresSeconds);
+  await note(run.green, 'figures before', before);
+  await note(run.green, 'figures after', after);
   return { ...timeline };
 }
 

@@ -101,7 +101,7 @@ export const commands: readonly Command[] = [
   {
     name: 'copy',
     summary: 'Fills green, range by range; begun again it goes on.',
-    details: ['"migrate pause" and Ctrl-C end it between two ranges; nothing is lost.'],
+    details: ['"migrate pause" makes it wait, "migrate stop" and Ctrl-C end it; nothing is lost.'],
     options: copyOptions,
     example: [example('copy --workers 4'), 'copy: 5000000 rows in 71.3 s (70126 rows/s)'],
     act: 'copy',
@@ -294,14 +294,17 @@ export const commands: readonly Command[] = [
       return { tables: await makeForeignTables(run, sideOf(input), input) };
     },
   },
-  ...(['pause', 'stop', 'resume'] as const).map(
-    (word): Command => ({
+  ...(
+    [
+      ['pause', 'Asks the tool that runs to wait between two ranges or batches, until "resume".'],
+      ['resume', 'Lets the tool that waits go on.'],
+      ['stop', 'Asks the tool that runs to end between two ranges or batches.'],
+    ] as const
+  ).map(
+    ([word, summary]): Command => ({
       name: word,
-      summary:
-        word === 'resume'
-          ? 'Takes back "pause" or "stop"; then begin the command again.'
-          : 'Asks the tool that runs to end at the next range or batch.',
-      details: [],
+      summary,
+      details: ['Changes are logged all the same. A command that is begun anew goes on.'],
       options: {},
       example: [example(word)],
       exclusive: false,
@@ -309,7 +312,7 @@ export const commands: readonly Command[] = [
         for (const database of [run.blue, run.green]) {
           await ask(database.main, word === 'resume' ? null : word);
         }
-        run.report.line(word === 'resume' ? 'nobody is asked to end any more' : `asked to ${word}`);
+        run.report.line(word === 'resume' ? 'it may go on' : `asked to ${word}`);
         return {};
       },
     }),

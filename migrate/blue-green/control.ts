@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Database, Side } from './database.ts';
 import { sqlStateOf } from './failure.ts';
@@ -149,6 +150,18 @@ export async function open(client: pg.Client, key: Buffer): Promise<boolean> {
 /** Asks the tool that runs to pause or to stop; null: to go on. */
 export async function ask(client: pg.Client, what: 'pause' | 'stop' | null): Promise<void> {
   await client.query('update migrate.control set asked = $1', [what]);
+}
+
+const pauseMs = 200;
+
+/** What the operator asks of the tool that runs: waits while it is to pause, true when it is to end. */
+export async function isToEnd(client: pg.Client, signal: AbortSignal): Promise<boolean> {
+  for (;;) {
+    signal.throwIfAborted();
+    const asked = (await readControl(client))?.asked ?? null;
+    if (asked !== 'pause') return asked === 'stop';
+    await sleep(pauseMs, undefined, { signal });
+  }
 }
 
 /** Notes what happened, for status and report. */

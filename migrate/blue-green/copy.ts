@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { z } from 'zod';
-import { note, readControl } from './control.ts';
+import { isToEnd, note } from './control.ts';
 import { inTransaction, withSession } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
 import type { Run } from './migration.ts';
@@ -29,7 +29,7 @@ export interface CopyOptions {
  * Fills green: every range by one COPY out of blue, with a snapshot of its own, piped into one
  * transaction of green that also marks the range. Begun again it goes on with what is not marked.
  */
-export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'paused'> {
+export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'stopped'> {
   const { report } = run;
   await cutRanges(run);
   const ranges = await readRanges(run.green.main);
@@ -42,13 +42,13 @@ export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'pa
   }, 0);
   const startedMs = performance.now();
   const pace = { rows: 0 };
-  let paused = false;
+  let stopped = false;
   const work = async () => {
     await withSession(run.blue, (origin) =>
       withSession(run.green, async (destination) => {
         for (let range = queue.shift(); range !== undefined; range = queue.shift()) {
-          if (run.signal.aborted || (await isAsked(destination))) {
-            paused = true;
+          if (await isToEnd(destination, run.signal)) {
+            stopped = true;
             return;
           }
           await restrain(run, origin, options, pace.rows, startedMs);
@@ -64,9 +64,9 @@ export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'pa
   };
   await Promise.all(Array.from({ length: Math.max(1, options.workers) }, work));
   run.signal.throwIfAborted();
-  if (paused) {
-    report.line(`copy: paused after ${rowsDone} rows; "migrate copy" goes on`);
-    return 'paused';
+  if (stopped) {
+    report.line(`copy: stopped after ${rowsDone} rows; "migrate copy" goes on`);
+    return 'stopped';
   }
   const seconds = (performance.now() - startedMs) / 1000;
   const rowsPerSecond = Math.round((rowsDone - before) / seconds);
@@ -120,11 +120,6 @@ async function boundAfter(
 ): Promise<readonly string[] | null> {
   const { rows } = await run.blue.main.query<{ key: unknown }>(nextBound(table, low));
   return rows[0] === undefined ? null : keyTexts.parse(rows[0].key);
-}
-
-async function isAsked(green: pg.Client): Promise<boolean> {
-  const control = await readControl(green);
-  return control?.asked !== null && control?.asked !== undefined;
 }
 
 async function copyRange(

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { note, readControl } from './control.ts';
+import { isToEnd, note } from './control.ts';
 import { type Database, withSession } from './database.ts';
 import { sqlStateOf } from './failure.ts';
 import { type Run, routeOf, standing } from './migration.ts';
@@ -85,19 +85,13 @@ export async function follow(run: Run, options: FollowOptions): Promise<void> {
       });
       if (!batch.complete) continue;
       if (options.untilCaughtUp) break;
-      if (await isAsked(route.destination, run)) break;
+      if (await isToEnd(run.green.main, run.signal)) break;
       await sleep(options.intervalMs, undefined, { signal: run.signal }).catch(() => {});
     }
     run.report.line(
       `${route.destination.side} is in step with ${route.origin.side} (${transferred} changes)`,
     );
   });
-}
-
-async function isAsked(destination: Database, run: Run): Promise<boolean> {
-  const other = destination.side === 'blue' ? run.green : run.blue;
-  const rows = await Promise.all([readControl(destination.main), readControl(other.main)]);
-  return rows.some((row) => row?.asked !== null && row?.asked !== undefined);
 }
 
 /** Makes the indexes that were set aside, at a point where green holds what blue holds. */

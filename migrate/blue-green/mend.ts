@@ -1,4 +1,13 @@
-import { announce, forgetReady, note, open, readControl, release, unfence } from './control.ts';
+import {
+  announce,
+  ask,
+  forgetReady,
+  note,
+  open,
+  readControl,
+  release,
+  unfence,
+} from './control.ts';
 import type { Database, Side } from './database.ts';
 import { Failure } from './failure.ts';
 import type { Report } from './migration.ts';
@@ -43,5 +52,7 @@ export async function mend(blue: Database, green: Database, report: Report): Pro
   for (const database of [blue, green]) {
     await release(database.main);
     await announce(database.main, false, 1_000);
+    // What an earlier tool was asked is not meant for this one.
+    await ask(database.main, null);
   }
 }
