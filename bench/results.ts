@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { arch, cpus, release, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { root } from './deployments/child.ts';
 import type { Product } from './deployments/deployment.ts';
 import type { ModeName } from './modes.ts';
@@ -78,12 +78,21 @@ export interface Run {
 
 export const resultsDirectory = join(root, 'bench', 'results');
 
-/** Writes a run; gives the path. Two runs of one day get different names. */
-export async function writeRun(run: Run, path?: string): Promise<string> {
-  const name = `${run.date.slice(0, 16).replace('T', '-').replace(':', '')}.json`;
-  const file = path ?? join(resultsDirectory, name);
-  await writeFile(file, `${JSON.stringify(run, undefined, 2)}\n`);
-  return file;
+/** Writes a run; gives the path. */
+export function writeRun(run: Run, path?: string): Promise<string> {
+  return writeResult(path ?? join(resultsDirectory, `${minuteOf(run.date)}.json`), run);
+}
+
+/** Writes what was measured as JSON, and makes the directory; gives the path. */
+export async function writeResult(path: string, result: object): Promise<string> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(result, undefined, 2)}\n`);
+  return path;
+}
+
+/** A date as a part of a file's name: 2026-01-31-0930. Two runs of one day get different ones. */
+export function minuteOf(date: string): string {
+  return date.slice(0, 16).replace('T', '-').replace(':', '');
 }
 
 /** Reads what {@link writeRun} wrote. */

@@ -38,7 +38,9 @@ export async function replaceSection(path: string, name: string, content: string
 }
 
 async function newestResult(): Promise<string> {
-  const names = (await readdir(resultsDirectory)).filter((name) => /^\d{4}-.*\.json$/.test(name));
+  const names = (await readdir(resultsDirectory).catch(() => [])).filter((name) =>
+    /^\d{4}-.*\.json$/.test(name),
+  );
   const newest = names.sort().at(-1);
   if (newest === undefined) {
     throw new Error('there is no result yet: run `npm run bench` first, or name a file');

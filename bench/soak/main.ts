@@ -1,9 +1,8 @@
 // `npm run soak`: half an hour at half of capacity; nothing may grow (docs/benchmarks.md).
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSoakReport } from '../report/soak-report.ts';
-import { resultsDirectory } from '../results.ts';
+import { minuteOf, resultsDirectory, writeResult } from '../results.ts';
 import { judged, type Trend } from './samples.ts';
 import { runSoak } from './soak.ts';
 
@@ -40,9 +39,8 @@ async function main(): Promise<number> {
     share: positive(values.share, 'share'),
     say: (line) => console.error(line),
   });
-  const name = `soak-${soak.date.slice(0, 16).replace('T', '-').replace(':', '')}.json`;
-  const file = values.output ?? join(resultsDirectory, name);
-  await writeFile(file, `${JSON.stringify(soak, undefined, 1)}\n`);
+  const usual = join(resultsDirectory, `soak-${minuteOf(soak.date)}.json`);
+  const file = await writeResult(values.output ?? usual, soak);
   console.log(
     `${soak.operations} operations, every answer right, ${soak.unavailable} times 503; written to ${file}`,
   );
