@@ -17,6 +17,7 @@ export interface Mutant {
 }
 
 const defaults = { failure: 'AssertionError', secondsMax: 300 } as const;
+const excerptLinesMax = 24;
 const keys = ['rule', 'test', 'failure', 'env', 'seconds'];
 
 /**
@@ -98,8 +99,7 @@ export function judge(report: Report | undefined, failure: string): Verdict {
   const failed = tests.filter((test) => test.status === 'failed');
   for (const test of failed) {
     const proof = (test.failureMessages ?? []).find((message) => message.includes(failure));
-    if (proof !== undefined)
-      return { kind: 'red', detail: `${test.fullName}: ${firstLine(proof)}` };
+    if (proof !== undefined) return { kind: 'red', detail: `${test.fullName}: ${excerpt(proof)}` };
   }
   const [other] = failed;
   if (other !== undefined) {
@@ -113,6 +113,16 @@ export function judge(report: Report | undefined, failure: string): Verdict {
     return { kind: 'broken', detail: firstLine(why) };
   }
   return { kind: 'green', detail: `${passed} passed` };
+}
+
+/** What a failure says, without its stack. */
+function excerpt(message: string): string {
+  const lines = message.split('\n');
+  const stack = lines.findIndex((line) => /^\s+at /.test(line));
+  return (stack === -1 ? lines : lines.slice(0, stack))
+    .slice(0, excerptLinesMax)
+    .join('\n    ')
+    .trim();
 }
 
 function firstLine(text: string): string {

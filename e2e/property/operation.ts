@@ -16,6 +16,7 @@ const weights = {
   authorize: 9,
   advance: 5,
   refresh: 7,
+  reuse: 4,
   replay_code: 2,
   replay_verifier: 2,
   client_credentials: 1,
@@ -33,6 +34,8 @@ const weights = {
   lifespan: 1,
   rotate_keys: 1,
   list_consents: 1,
+  storm: 2,
+  again: 3,
 } as const;
 
 export type Kind = keyof typeof weights | 'race';

@@ -20,7 +20,8 @@ import {
   type Scene,
   Violation,
 } from './scene.ts';
-import { checkAll, clientCredentials, refreshChain } from './tokens.ts';
+import { storm } from './storm.ts';
+import { checkAll, clientCredentials, refreshChain, reuse } from './tokens.ts';
 
 /** How far a login goes before something else may happen. */
 const stops = ['over', 'over', 'over', 'code', 'consent_verifier', 'login_verifier'] as const;
@@ -56,7 +57,14 @@ async function step(stage: Stage, scene: Scene, operation: Operation): Promise<v
     for (const one of nodes) await checkAll(scene, one);
     return;
   }
-  if (kind === 'authorize') {
+  if (kind === 'storm') {
+    if (await storm(scene, operation)) note(kind);
+    return;
+  }
+  if (kind === 'again') {
+    if (!(await again(scene, operation))) return;
+    note(kind);
+  } else if (kind === 'authorize') {
     const flow = beginFlow(scene, operation);
     note(kind);
     await proceed(scene, flow, operation, at(stops, operation.choice + operation.pick) ?? 'over');
@@ -74,6 +82,20 @@ async function step(stage: Stage, scene: Scene, operation: Operation): Promise<v
     (await action.run(node)).settle(undefined);
   }
   await checkAll(scene, otherNode(node));
+}
+
+const undoings = ['revoke_subject', 'revoke_client', 'revoke_grant', 'narrow'] as const;
+
+/** Something is revoked, and at once, at the other node, allowed again: that must live. */
+async function again(scene: Scene, operation: Operation): Promise<boolean> {
+  const { node, pick, choice } = operation;
+  const action = await killer(scene, at(undoings, choice) ?? 'narrow', operation);
+  if (action === undefined) return false;
+  scene.trace.push(`  ${nameOf(node)}: ${action.text}, and at once`);
+  (await action.run(node)).settle(undefined);
+  const flow = beginFlow(scene, { ...operation, pick, choice });
+  await proceed(scene, flow, { ...operation, node: otherNode(node) }, 'over');
+  return true;
 }
 
 const underWay = (scene: Scene): readonly Flow[] =>
@@ -120,6 +142,8 @@ async function choose(
   switch (kind) {
     case 'refresh':
       return refreshChain(scene, operation);
+    case 'reuse':
+      return reuse(scene, operation);
     case 'client_credentials':
       return clientCredentials(scene, operation);
     case 'replay_code': {

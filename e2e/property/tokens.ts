@@ -99,7 +99,7 @@ export function clientCredentials(scene: Scene, { pick }: Operation): Action | u
   };
 }
 
-/** Mostly the newest token of a chain; at times a spent one, which kills the family or is a retry. */
+/** Mostly the newest token of a chain; at times the one before, as a client that retries. */
 export function refreshChain(
   scene: Scene,
   { pick, choice }: Pick<Operation, 'pick' | 'choice'>,
@@ -108,10 +108,26 @@ export function refreshChain(
     scene.chains.filter(({ chain }) => chain.refreshTokens.length > 0),
     pick,
   );
-  if (found === undefined) return undefined;
+  return found && useToken(scene, found, choice < 2 ? 1 : 0);
+}
+
+/** A token that was spent twice over: reuse, which kills the family. Without one, a refresh. */
+export function reuse(scene: Scene, { pick }: Operation): Action | undefined {
+  const rotated = scene.chains.filter(({ chain }) => chain.refreshTokens.length > 2);
+  const found = at(rotated, pick);
+  if (found !== undefined) return useToken(scene, found, 2);
+  const young = scene.chains.filter(({ chain }) => leftTo(chain) && !deathOfChain(chain));
+  return refreshChain({ ...scene, chains: young }, { pick, choice: 2 });
+}
+
+function useToken(
+  scene: Scene,
+  found: Scene['chains'][number],
+  before: 0 | 1 | 2,
+): Action | undefined {
   const { chain, name } = found;
   const newest = chain.refreshTokens.length - 1;
-  const generation = Math.max(0, newest - ([2, 1][choice] ?? 0));
+  const generation = Math.max(0, newest - before);
   const retried = generation === newest - 1;
   if (retried && Date.now() - found.rotatedAtMs > graceMs) return undefined;
   const token = chain.refreshTokens[generation] ?? '';
