@@ -2,6 +2,7 @@ import type { Config } from '#server/config/config.ts';
 import { runServer } from '#server/main.ts';
 import type { Log } from '#server/operation/log.ts';
 import { sentencesOf } from './failure.ts';
+import { sharedMetrics } from './worker-metrics.ts';
 
 /** What a worker tells its primary. */
 export type WorkerReport =
@@ -25,7 +26,7 @@ export async function work(config: Config, log: Log): Promise<number> {
     for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
   });
   try {
-    const { publicPort, adminPort, stop } = await runServer(config, log);
+    const { publicPort, adminPort, stop } = await runServer(config, log, sharedMetrics);
     await tell({ report: 'ready', publicPort, adminPort });
     await asked;
     await stop();

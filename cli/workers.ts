@@ -6,6 +6,7 @@ import { Failure } from './command.ts';
 import { drainSecondsSpare, inTime } from './drain.ts';
 import type { Nodes, NodesOptions } from './nodes.ts';
 import { drainOrder, reportOf } from './worker.ts';
+import { answerMetrics } from './worker-metrics.ts';
 
 /** A worker that dies is replaced after this long, doubled for each that died young before it. */
 const replaceMsMin = 100;
@@ -32,6 +33,7 @@ export async function startWorkers(options: NodesOptions): Promise<Nodes> {
     const worker = cluster.fork(environment);
     const bornMs = performance.now();
     members.add(worker);
+    answerMetrics(worker, members, sumOf);
     worker.on('error', (error) => log.warn('worker_unreachable', { worker: worker.id }, error));
     worker.once('exit', (code, signal) => {
       members.delete(worker);
@@ -82,6 +84,12 @@ export async function startWorkers(options: NodesOptions): Promise<Nodes> {
     for (const worker of members) worker.process.kill('SIGKILL');
     throw error;
   }
+}
+
+/** Loaded at the first scrape: a primary counts nothing itself. */
+async function sumOf(snapshots: readonly unknown[]): Promise<string> {
+  const { summed } = await import('#server/operation/metrics.ts');
+  return summed(snapshots.filter((snapshot) => Array.isArray(snapshot)));
 }
 
 /** Resolves with its ports when a worker answers. */

@@ -37,8 +37,8 @@ const changeable = [
 
 /** The admin listener: Hydra's doors and our own, each behind the roles that open it. */
 export function adminApp(engine: Engine, gate: AdminGate): Hono<Env> {
-  const { config, log, metrics } = engine;
-  const app = createFrame({ config, log, metrics, admin: true, getPath: adminPath });
+  const { config, log, metrics, tracing } = engine;
+  const app = createFrame({ config, log, metrics, tracing, admin: true, getPath: adminPath });
   addHealth(app, version, readinessOf(engine));
   if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
 

@@ -24,6 +24,7 @@ import type { Log } from '#server/operation/log.ts';
 import { createMetrics, type Metrics } from '#server/operation/metrics.ts';
 import { createRateLimits } from '#server/operation/rate-limits.ts';
 import { startSweeper } from '#server/operation/sweeper.ts';
+import { openTracing } from '#server/operation/tracing.ts';
 import { openPositionFile } from '#server/position.ts';
 import { releasedMigrations, schemaLockKey } from '#server/schema/migrate.ts';
 import { raiseAccessSeconds } from '#server/store/control.ts';
@@ -45,11 +46,20 @@ export interface RunningServer {
 const connectMsMax = 2000;
 const statementMsMax = 5000;
 
-/** Opens everything that one process needs, in order, and listens when it is ready. */
-export async function runServer(given: Config, log: Log): Promise<RunningServer> {
+/**
+ * Opens everything that one process needs, in order, and listens when it is ready. One of several
+ * workers gives `share`: what makes its metrics those of all.
+ */
+export async function runServer(
+  given: Config,
+  plainLog: Log,
+  share: (own: Metrics) => Metrics = (own) => own,
+): Promise<RunningServer> {
   const config = { ...given, adminToken: await readAdminToken(given) };
   if (config.databaseUrl === undefined) throw new Error('runServer needs a database URL');
-  const metrics = createMetrics();
+  const tracing = await openTracing(config, plainLog);
+  const log = tracing?.log(plainLog) ?? plainLog;
+  const metrics = share(createMetrics());
   const failpoints = armFailpoints(config.insecureFailpoints);
   const pool = openDatabase({
     url: config.databaseUrl,
@@ -58,13 +68,16 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
     connectMsMax,
     statementMsMax,
   });
-  const database = withFailpoints(pool, failpoints);
+  const reached = withFailpoints(pool, failpoints);
+  const database = tracing?.database(reached) ?? reached;
   await raiseAccessSeconds(database, config.accessTokenSeconds);
-  const node = await openNode(config, database, log, metrics);
+  const opened = await openNode(config, database, log, metrics);
+  const node = { ...opened, tracing, feed: tracing?.feed(opened.feed) ?? opened.feed };
+  const writes = createWrites(database, metrics);
   const engine: Engine = {
     ...node,
     failpoints,
-    writes: createWrites(database, metrics),
+    writes: tracing?.writes(writes) ?? writes,
     lever: createLever({ ...node, accessTokenSeconds: config.accessTokenSeconds }),
     rateLimits: config.rateLimits ? createRateLimits() : undefined,
     pairwiseSalt: await readPairwiseSalt(config),
@@ -96,6 +109,7 @@ export async function runServer(given: Config, log: Log): Promise<RunningServer>
       await engine.audit.close();
       await engine.feed.close();
       await database.close();
+      await tracing?.close();
       log.flush();
     },
   };

@@ -4,6 +4,7 @@ import type { Config } from '#server/config/config.ts';
 import type { MasterKeys } from '#server/keys/master.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
+import type { Tracing } from '#server/operation/tracing.ts';
 import type { ClientWithSecrets } from '#server/store/client.ts';
 import type { Database } from '#server/store/database.ts';
 import type { Feed } from '#server/store/feed.ts';
@@ -51,4 +52,6 @@ export interface Node {
   readonly audit: Audit;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** undefined: traces are off. */
+  readonly tracing?: Tracing | undefined;
 }

@@ -22,8 +22,8 @@ import { version } from '#server/version.ts';
  * the same admin doors as anybody's login app.
  */
 export function publicApp(engine: Engine, admin: Hono<Env>): Hono<Env> {
-  const { audit, config, database, keys, log, metrics } = engine;
-  const app = createFrame({ config, log, metrics, admin: false });
+  const { audit, config, database, keys, log, metrics, tracing } = engine;
+  const app = createFrame({ config, log, metrics, tracing, admin: false });
   addHealth(app, version, readinessOf(engine));
   if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
   addPreflights(app, {

@@ -9,6 +9,8 @@ import { pinnedNode, root } from './install.mjs';
 interface Step {
   readonly name: string;
   readonly command: readonly string[];
+  /** Its last line is worth reading also where it passed. */
+  readonly says?: boolean;
 }
 
 interface Outcome {
@@ -29,6 +31,8 @@ const steps: readonly Step[] = [
   { name: 'dead code', command: ['knip', '--no-progress'] },
   { name: 'lock file', command: ['node', 'tools/lock.ts', '--check'] },
   { name: 'migrations', command: ['node', 'tools/migrations.ts'] },
+  { name: 'committed secrets', command: ['node', 'tools/secrets.ts'], says: true },
+  { name: 'known vulnerabilities', command: ['node', 'tools/vulnerabilities.ts'], says: true },
   { name: 'generated files', command: ['node', 'tools/generated.ts', '--check'] },
   { name: 'mutants apply', command: ['node', 'tools/mutants.ts', '--check'] },
 ];
@@ -65,7 +69,8 @@ async function take(step: Step): Promise<Outcome> {
   const { code, output } = await run(step.command);
   const seconds = (performance.now() - startedMs) / 1000;
   const passed = code === 0;
-  console.log(`${passed ? 'ok    ' : 'FAILED'} ${step.name} (${seconds.toFixed(1)} s)`);
+  const said = step.says && passed ? `: ${output.trimEnd().split('\n').at(-1)}` : '';
+  console.log(`${passed ? 'ok    ' : 'FAILED'} ${step.name}${said} (${seconds.toFixed(1)} s)`);
   if (!passed) console.log(`$ ${step.command.join(' ')}\n${output.trimEnd()}\n`);
   return { name: step.name, passed, seconds };
 }

@@ -112,6 +112,17 @@ export function whole(min: number, max: number): Kind<number> {
   };
 }
 
+/** A number from 0 to 1. */
+export const share: Kind<number> = {
+  format: 'number, 0 to 1',
+  read(value) {
+    const number = Number(value);
+    return /^[0-9.]+$/.test(value) && number >= 0 && number <= 1
+      ? { value: number }
+      : { wrong: 'must be a number, 0 to 1' };
+  },
+};
+
 const unitSeconds: Readonly<Record<string, number>> = {
   '': 1,
   s: 1,
@@ -175,6 +186,14 @@ export function list(item: Kind<string>, countMax: number): Kind<readonly string
     },
   };
 }
+
+export const label: Kind<string> = {
+  format: 'name',
+  read: (value) =>
+    /^[\w.:/-]{1,100}$/.test(value)
+      ? { value }
+      : { wrong: 'must have 1 to 100 letters, digits and . _ : / -' },
+};
 
 export const scope: Kind<string> = {
   format: 'scope',

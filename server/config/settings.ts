@@ -6,6 +6,7 @@ import {
   duration,
   durationOrOff,
   host,
+  label,
   list,
   onOff,
   optional,
@@ -17,6 +18,7 @@ import {
   scope,
   secret,
   setting,
+  share,
   webUrl,
   whole,
 } from './setting-kinds.ts';
@@ -166,6 +168,15 @@ export const settings = z.strictObject({
   logLevel: setting(choice('debug', 'info', 'warn', 'error', 'silent'), 'info', {
     about: 'The least important lines that are written; info has one per request.',
   }),
+
+  otlpEndpoint: optional(webUrl, {
+    about:
+      'Where traces are sent (OTLP over HTTP, protobuf); without a path of its own, /v1/traces is ' +
+      'added. Absent: there are none, and they cost nothing.',
+    shown: 'off',
+  }),
+  otlpServiceName: setting(label, 'gatehouse', { about: 'The service that traces name.' }),
+  otlpSampleRatio: setting(share, 0.1, { about: 'Share of the requests that are traced.' }),
 
   insecureHttpIssuer: setting(onOff, false, {
     about:

@@ -6,14 +6,17 @@ import { refuse } from '#core/refusal.ts';
 import type { Config } from '#server/config/config.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
+import type { Tracing } from '#server/operation/tracing.ts';
 import { DatabaseUnavailable } from '#server/store/database.ts';
-import { type Ctx, type Env, refusalAnswer, type Socketed } from './answer.ts';
+import { type Ctx, type Env, refusalAnswer, requestHeader, type Socketed } from './answer.ts';
 import { addressReader } from './client-address.ts';
 
 export interface FrameOptions {
   readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** undefined: traces are off. */
+  readonly tracing?: Tracing | undefined;
   /** True: refusals carry Hydra's `status_code`. */
   readonly admin: boolean;
   /** The path to route by; absent: the URL's. */
@@ -37,7 +40,7 @@ const hstsSeconds = 2 * 365 * 86_400;
  * machine), of which the log line is 4 and the metrics 3.
  */
 export function createFrame(options: FrameOptions): Hono<Env> {
-  const { config, log, metrics, admin } = options;
+  const { config, log, metrics, tracing, admin } = options;
   const addressOf = addressReader(config.trustedProxies);
   const fixed = securityHeaders(config);
   const app = new Hono<Env>(options.getPath === undefined ? {} : { getPath: options.getPath });
@@ -58,16 +61,23 @@ export function createFrame(options: FrameOptions): Hono<Env> {
     if (outgoing === undefined) addHeaders(c, headers);
     else stamp(outgoing, headers);
     inFlight += 1;
+    const method = knownMethod(c.req.method);
+    let traceId: string | undefined;
     try {
-      await next();
+      if (tracing === undefined || quietRoutes.has(route)) await next();
+      else {
+        const listener = admin ? 'admin' : 'public';
+        const traceparent = requestHeader(c, 'traceparent');
+        const request = { requestId, route, method, listener, traceparent } as const;
+        traceId = await tracing.request(request, next, () => c.res.status);
+      }
     } finally {
       inFlight -= 1;
-      const { method } = c.req;
       const { status } = c.res;
       const seconds = (performance.now() - startedMs) / 1000;
-      metrics.requestEnded(route, knownMethod(method), status, seconds);
+      metrics.requestEnded(route, method, status, seconds);
       if (!quietRoutes.has(route)) {
-        log.request({ requestId, route, method: knownMethod(method), status, seconds, address });
+        log.request({ requestId, route, method, status, seconds, address, traceId });
       }
     }
   });

@@ -17,6 +17,8 @@ export interface RequestLine {
   readonly status: number;
   readonly seconds: number;
   readonly address: string;
+  /** The trace it belongs to, where traces are on. */
+  readonly traceId?: string | undefined;
 }
 
 /**
@@ -136,10 +138,11 @@ function jsonLines(sink: Sink, level: LogLevel): Lines {
         if (routes.size < 1000) routes.set(line.route, route);
       }
       const ms = Math.round(line.seconds * 1e6) / 1e3;
+      const trace = line.traceId === undefined ? '' : `"traceId":"${line.traceId}",`;
       sink.write(
         `{"level":"info","time":${Date.now()},"requestId":"${line.requestId}",${route},` +
           `"method":"${line.method}","status":${line.status},"ms":${ms},` +
-          `"address":"${line.address}","event":"request"}\n`,
+          `"address":"${line.address}",${trace}"event":"request"}\n`,
       );
     },
   };

@@ -1,5 +1,12 @@
 import { performance } from 'node:perf_hooks';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  Registry,
+} from 'prom-client';
 
 /** Things worth an alert or a graph: each is a value of the label `event`. */
 export const metricEvents = {
@@ -50,8 +57,24 @@ export interface Metrics {
   gauge(name: GaugeName, read: () => number): void;
   /** The Prometheus text format. */
   exposition(): Promise<string>;
+  /** What was counted so far, for {@link summed}. */
+  snapshot(): Promise<object[]>;
   readonly contentType: string;
 }
+
+/** The text format of several processes together, each by its {@link Metrics.snapshot}. */
+export async function summed(snapshots: readonly object[][]): Promise<string> {
+  return AggregatorRegistry.aggregate([...snapshots]).metrics();
+}
+
+/** How the processes of one machine make one number; the others add up. */
+const together: Readonly<Partial<Record<GaugeName, 'max' | 'average'>>> = {
+  feed_lag_seconds: 'max',
+  facts_in_memory: 'max',
+  facts_over_limit: 'max',
+  clients_in_memory: 'max',
+  event_loop_utilization: 'average',
+};
 
 const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const rowsBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
@@ -98,6 +121,7 @@ export function createMetrics(): Metrics {
       sources.set(name, [...(sources.get(name) ?? []), read]);
     },
     exposition: () => registry.metrics(),
+    snapshot: () => registry.getMetricsAsJSON(),
     contentType: registry.contentType,
   };
 }
@@ -168,6 +192,7 @@ function addGauge(
   const gauge = new Gauge({
     name: `gatehouse_${name}`,
     help,
+    aggregator: together[name] ?? 'sum',
     registers: [registry],
     collect: () => {
       const readers = sources.get(name) ?? [];
