@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { hostileShapes } from '#server/testing/hostile.ts';
 import { expressionsIn } from './expressions.ts';
@@ -7,13 +6,9 @@ import { root } from './install.mjs';
 
 /** The product; tools and tests match nothing that strangers write. */
 const product = ['core', 'tokens', 'server', 'cli', 'sample', 'migrate'];
-const listed = execFileSync('git', ['-c', 'safe.directory=*', 'ls-files', '-z', ...product], {
-  cwd: root,
-  encoding: 'utf8',
-});
-const sources = listed
-  .split('\0')
-  .filter((path) => path.endsWith('.ts') && !/\.test\.ts$|\/testing\//.test(path))
+const sources = product
+  .flatMap((room) => globSync(`${room}/**/*.ts`, { cwd: root }))
+  .filter((path) => path.endsWith('.ts') && !/\.test\.ts$|\/testing\/|node_modules/.test(path))
   .map((path) => ({ path, ...expressionsIn(readFileSync(`${root}/${path}`, 'utf8')) }));
 const expressions = [
   ...new Map(
