@@ -16,6 +16,8 @@ const property = {
 
 // The long forms of tests: npm run long:online.
 const long = process.env.GATEHOUSE_TEST_LONG === '1';
+// Release N on schema N + 1: GATEHOUSE_TEST_NEXT_SCHEMA=1 npm run e2e.
+const nextSchema = process.env.GATEHOUSE_TEST_NEXT_SCHEMA === '1';
 
 // The kill test: `npm run kill` is its long form, and a seed repeats a run.
 const kills = Number(process.env.GATEHOUSE_KILLS ?? 24);
@@ -26,7 +28,7 @@ export default defineConfig({
     // Two at a time: each file may start servers and PostgreSQL databases of its own.
     maxWorkers: 2,
     // Hands out test databases and ports, on demand; starts nothing for tests that need neither.
-    provide: { postgresInstallation, property, long, kills, killSeed },
+    provide: { postgresInstallation, property, long, nextSchema, kills, killSeed },
     globalSetup: ['server/testing/postgres.setup.ts'],
     projects: [
       {

@@ -50,7 +50,10 @@ export async function schemaUp(input: Input, terminal: Terminal): Promise<number
   const until = numberOf(input, 'until');
   await migrateTo(addresses, teller(input, terminal), until);
   if (input.flag('json')) return 0;
-  terminal.out(pending.length === 0 ? 'The schema was up to date.' : 'The schema is up to date.');
+  const left = pending.filter(({ number }) => until !== undefined && number > until).length;
+  if (left > 0) terminal.out(`Left as asked: ${left} migrations above ${until}.`);
+  else if (pending.length === 0) terminal.out('The schema was up to date.');
+  else terminal.out('The schema is up to date.');
   return 0;
 }
 

@@ -28,7 +28,8 @@ function rulesPage(): string {
 # What the linter says of a migration
 
 The linter reads a migration with PostgreSQL's own grammar. It names the lock of each statement, and
-refuses what would keep others waiting, break the release before, or lose rows. [online.md](online.md) says how to
+refuses what would keep others waiting, break the release before, or lose rows. Every form below was run
+against a table under load, on PostgreSQL 18 and 15 (\`migrate/online/forms.proof.test.ts\`). [online.md](online.md) says how to
 write a migration that passes.
 
 A table that the same migration made is not in use: everything may be done with it. For any other table:

@@ -58,9 +58,9 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
   if (def !== undefined && 'PartitionCmd' in def) {
     const partition = nameOf(def.PartitionCmd.name);
     if (subtype === 'AT_AttachPartition') return [attach(relation, partition, catalog)];
-    if (subtype === 'AT_DetachPartition') {
-      const aside = def.PartitionCmd.concurrent === true ? '-concurrently' : '';
-      return [{ form: `detach-partition${aside}`, relation: partition, also: relation }];
+    // Concurrently its last part waits for the partition without an end: no form, so refused.
+    if (subtype === 'AT_DetachPartition' && def.PartitionCmd.concurrent !== true) {
+      return [{ form: 'detach-partition', relation: partition, also: relation }];
     }
   }
   return [{ form: undefined, relation }];

@@ -108,8 +108,8 @@ export const constraintForms: readonly Form[] = [
     instead: 'set them not null first, by a validated check',
     example: {
       before:
-        'alter table busy drop constraint busy_pkey;\n-- migrate:commit\n' +
-        'create unique index concurrently if not exists busy_filled on busy (filled, id)',
+        'create unique index concurrently if not exists busy_filled on busy (id, filled);\n' +
+        '-- migrate:commit\nalter table busy drop constraint busy_pkey',
       sql: 'alter table busy add constraint added primary key using index busy_filled',
       after: 'drop index if exists busy_filled; alter table busy add primary key (id)',
     },
@@ -123,8 +123,8 @@ export const constraintForms: readonly Form[] = [
     why: short,
     example: {
       before:
-        'alter table busy drop constraint busy_pkey;\n-- migrate:commit\n' +
-        'create unique index concurrently if not exists busy_id on busy (id)',
+        'create unique index concurrently if not exists busy_id on busy (id);\n' +
+        '-- migrate:commit\nalter table busy drop constraint busy_pkey',
       sql: 'alter table busy add constraint added primary key using index busy_id',
       after: 'drop index if exists busy_id; alter table busy add primary key (id)',
     },

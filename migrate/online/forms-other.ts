@@ -144,14 +144,14 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'update-whole',
-    about: 'update or delete of a whole table in one transaction',
+    about: 'update or delete that is not in batches',
     lock: 'ROW EXCLUSIVE',
     hold: 'scan',
     verdict: 'refused',
     harm: 'blocks',
     why: 'Locks every row that it touches until it is done, and undoes all of it when it fails.',
     instead: 'batches by primary key: `-- migrate:batch table (key)`',
-    example: { sql: 'update busy set v = 1' },
+    example: { sql: 'update busy set v = 1 where id <= 40000' },
   },
   {
     id: 'update-batch',

@@ -1,7 +1,7 @@
 import type { Form } from './form.ts';
 
 const rewrites = 'Writes every row anew while nobody may read or write.';
-const root = 'create table root (like busy) partition by range (id)';
+const root = 'create table root (like busy including generated) partition by range (id)';
 const attach = 'alter table root attach partition busy for values from (-1) to (1000000000)';
 const bounds =
   'alter table busy add constraint busy_bounds check (id >= -1 and id < 1000000000) not valid;\n' +
@@ -81,31 +81,13 @@ export const tableForms: readonly Form[] = [
     hold: 'brief',
     verdict: 'contract',
     harm: 'breaks',
-    why: 'The release before no longer finds the rows. Concurrently nobody would be kept out.',
-    instead: 'detach it concurrently, in a contract migration',
+    why: 'The release before no longer finds the rows.',
+    instead: 'detach it in a contract migration',
     also: { lock: 'ACCESS EXCLUSIVE', on: 'parent' },
     example: {
       before: `${root}; ${attach}`,
       sql: 'alter table root detach partition busy',
       after: detached,
-      former: 'select 1 / count(id) from (select id from root limit 1) found',
-    },
-  },
-  {
-    id: 'detach-partition-concurrently',
-    about: 'detach partition concurrently',
-    lock: 'ACCESS EXCLUSIVE',
-    hold: 'brief',
-    verdict: 'contract',
-    harm: 'breaks',
-    why: 'The release before no longer finds the rows. The strong lock comes last, for a moment.',
-    instead: 'do it in a contract migration',
-    also: { lock: 'SHARE UPDATE EXCLUSIVE', on: 'parent' },
-    alone: true,
-    example: {
-      before: `${root}; ${attach}`,
-      sql: 'alter table root detach partition busy concurrently',
-      after: `${detached}; alter table busy drop constraint if exists busy_id_check`,
       former: 'select 1 / count(id) from (select id from root limit 1) found',
     },
   },

@@ -41,6 +41,17 @@ export function conflict(one: LockMode, other: LockMode): boolean {
 export function blocksWrites(mode: LockMode): boolean {
   return conflict(mode, 'ROW EXCLUSIVE');
 }
+/** The stronger of two. */
+export function stronger(one: LockMode, other: LockMode): LockMode {
+  return lockModes.indexOf(one) > lockModes.indexOf(other) ? one : other;
+}
+
+/** As pg_locks spells it: `AccessExclusiveLock`. */
+export function modeOfPgLocks(name: string): LockMode {
+  const words = name.replace(/Lock$/, '').replaceAll(/(?<=[a-z])(?=[A-Z])/g, ' ');
+  return lockModes.find((mode) => mode === words.toUpperCase()) ?? 'NONE';
+}
+
 /** The spelling of pg_locks for what conflicts with a mode. */
 export function pgLocksConflictingWith(mode: LockMode): readonly string[] {
   return conflicts[mode].map(

@@ -36,6 +36,12 @@ export async function joinRelease(
   );
   const [over] = contracted.rows;
   if (rows[0]?.joined === true && over === undefined) return;
+  if (rows[0]?.joined === true) {
+    await client.query('select pg_advisory_unlock_shared($1::integer, $2::integer)', [
+      lockKey,
+      newest,
+    ]);
+  }
   throw new MigrationRefused(
     `This release is too old for the database: migration ${over?.name ?? 'under way'} removes what ` +
       'it uses. Start the release that brought that migration, or a later one.',

@@ -43,7 +43,6 @@ async function clean({ client, tell }: Session, one: Judged): Promise<void> {
     tell({ kind: 'rebuild', sentence, data: { index: name } });
     await client.query(`drop index concurrently if exists ${name}`);
   }
-  if ('AlterTableStmt' in one.node) await finishDetaching(client, one.node);
 }
 
 /** The index that a `create index concurrently` makes, with its schema. */
@@ -79,22 +78,6 @@ async function rebuiltHalf(client: pg.Client, { node }: Judged): Promise<readonl
     [quoted(nameOf(node.ReindexStmt.relation))],
   );
   return rows.map(({ name }) => name);
-}
-
-/** A partition that was half detached is detached to the end; the statement then finds none. */
-async function finishDetaching(
-  client: pg.Client,
-  node: Extract<Judged['node'], { AlterTableStmt: object }>,
-): Promise<void> {
-  const parent = quoted(nameOf(node.AlterTableStmt.relation));
-  const { rows } = await client.query<{ name: string }>(
-    `select i.inhrelid::regclass::text as name from pg_inherits i
-     where i.inhparent = to_regclass($1) and i.inhdetachpending`,
-    [parent],
-  );
-  for (const { name } of rows) {
-    await client.query(`alter table ${parent} detach partition ${name} finalize`);
-  }
 }
 
 const watchMs = 2_000;

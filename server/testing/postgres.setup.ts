@@ -18,13 +18,15 @@ declare module 'vitest' {
     };
     /** True where the long forms of tests were asked for: GATEHOUSE_TEST_LONG=1. */
     long: boolean;
+    /** True where databases have what a next release might add: GATEHOUSE_TEST_NEXT_SCHEMA=1. */
+    nextSchema: boolean;
   }
 }
 
 /** Opens the door to what test files share; Vitest calls it once per run. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { postgresInstallation } = project.getProvidedContext();
-  const services = openServices(postgresInstallation);
+  const { postgresInstallation, nextSchema } = project.getProvidedContext();
+  const services = openServices(postgresInstallation, nextSchema);
   const path = `/${randomUUID()}`;
   const server = createServer((request, response) => {
     answer(services, request, path).then(

@@ -1,12 +1,14 @@
 import { randomInt } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { migrationOf } from '#migrate/online/migration.ts';
+import { up } from '#migrate/online/runner.ts';
 import { withClient } from '#server/postgres/cluster.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#server/postgres/embedded.ts';
 import { roles } from '#server/postgres/passwords.ts';
 import { isFree } from '#server/postgres/port.ts';
-import { migrate } from '#server/schema/migrate.ts';
+import { migrate, releasedMigrations, schemaLockKey } from '#server/schema/migrate.ts';
 
 /** What test files share: one PostgreSQL, and the numbers of ports that nobody else was given. */
 export interface Services {
@@ -25,7 +27,7 @@ const lastPort = 19_999;
  * Starts nothing until the first test file asks. `installation` is the directory over the `bin` of
  * a PostgreSQL of this machine; '': the one that npm brings.
  */
-export function openServices(installation = ''): Services {
+export function openServices(installation = '', nextSchema = false): Services {
   let running: Promise<{ postgres: EmbeddedPostgres; dataDir: string }> | undefined;
   // Ports go up from a random one, so that two test runs on one machine seldom meet.
   let next = randomInt(firstPort, lastPort);
@@ -37,7 +39,7 @@ export function openServices(installation = ''): Services {
     return result;
   };
   const postgres = async () => {
-    running ??= startTemplate(installation);
+    running ??= startTemplate(installation, nextSchema);
     return (await running).postgres;
   };
   return {
@@ -78,7 +80,7 @@ export function openServices(installation = ''): Services {
   };
 }
 
-async function startTemplate(installation: string) {
+async function startTemplate(installation: string, nextSchema: boolean) {
   const dataDir = await mkdtemp(join(tmpdir(), 'gatehouse-test-'));
   await chmod(dataDir, 0o755);
   const postgres = await startEmbeddedPostgres({
@@ -92,7 +94,19 @@ async function startTemplate(installation: string) {
     serverRole: roles.server,
     usageRole: roles.usage,
   });
+  if (nextSchema) await putNextSchema(postgres.urls.owner);
   return { postgres, dataDir };
+}
+
+/** What a next release might add: this release must not mind (R8). */
+async function putNextSchema(ownerUrl: string): Promise<void> {
+  const sql = await readFile(new URL('./next.expand.sql', import.meta.url), 'utf8');
+  await up({
+    url: ownerUrl,
+    migrations: [...(await releasedMigrations()), migrationOf('9000_next.expand.sql', sql)],
+    applicationName: 'next-release',
+    lockKey: schemaLockKey,
+  });
 }
 
 function inDatabase(url: string, name: string): string {

@@ -1,0 +1,254 @@
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
+import { migrationOf } from './migration.ts';
+import type { Notice } from './notice.ts';
+import { joinRelease, runningReleases } from './releases.ts';
+import { down, type OnlineOptions, status, up } from './runner.ts';
+
+const lockKey = 73;
+let database: TestDatabase;
+let admin: pg.Client;
+let url = '';
+const schemas = { count: 0 };
+const opened: pg.Client[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  admin = await connect(database.urls.owner);
+});
+afterAll(async () => {
+  for (const client of opened) await client.end().catch(() => {});
+  await database.close();
+});
+/** A schema of its own per test is as good as a database: everything goes by the search path. */
+beforeEach(async () => {
+  schemas.count += 1;
+  await admin.query(`create schema s${schemas.count}`);
+  const own = new URL(database.urls.owner);
+  own.searchParams.set('options', `-csearch_path=s${schemas.count}`);
+  url = own.href;
+});
+
+async function connect(at: string, name = 'somebody'): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: at, application_name: name });
+  client.on('error', () => {});
+  await client.connect();
+  opened.push(client);
+  return client;
+}
+
+function options(files: Readonly<Record<string, string>>, told: Notice[] = []): OnlineOptions {
+  return {
+    url,
+    migrations: Object.entries(files).map(([name, sql]) => migrationOf(name, sql)),
+    applicationName: 'migrate-test',
+    lockKey,
+    limits: { lockMsMax: 200, backoffMsMin: 50, backoffMsMax: 200, attemptsMax: 5, batchRest: 0 },
+    tell: (notice) => told.push(notice),
+  };
+}
+
+const base = {
+  '0001_base.expand.sql':
+    'create table item (id integer primary key, label text not null, note text);\n' +
+    "insert into item (id, label) select n, 'Item ' || n from generate_series(1, 1000) n;",
+};
+const column = { ...base, '0002_more.expand.sql': 'alter table item add column more integer;' };
+
+test('a table that somebody holds for long is not even asked for, and who holds it is told', async () => {
+  await up(options(base));
+  const holder = await connect(url, 'nightly-report');
+  await holder.query('begin; select id from item limit 1');
+  const writer = await connect(url);
+  const waits: number[] = [];
+  const told: Notice[] = [];
+  const patient = options(column, told);
+  const running = up({ ...patient, limits: { ...patient.limits, attemptsMax: 100 } });
+  for (let n = 0; n < 20; n += 1) {
+    const begun = performance.now();
+    await writer.query('update item set note = $1 where id = 1', [String(n)]);
+    waits.push(performance.now() - begun);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await expect.poll(() => told.find(({ kind }) => kind === 'blocked')).toBeDefined();
+  const [first] = told.filter(({ kind }) => kind === 'blocked');
+  expect(first?.sentence).toMatch(/pid \d+ \(nightly-report, a transaction of \d+ s\) holds item/);
+  const asked = await admin.query(
+    `select 1 from pg_locks l join pg_stat_activity a on a.pid = l.pid
+     where a.application_name = 'migrate-test' and not l.granted`,
+  );
+  expect(asked.rowCount).toBe(0);
+  await holder.query('commit');
+  await running;
+  expect((await status(options(column))).pending).toEqual([]);
+  expect(Math.min(...waits)).toBeLessThan(200);
+});
+
+test('a table that stays busy is given up after a bounded number of attempts, and nothing is left', async () => {
+  await up(options(base));
+  const holder = await connect(url, 'nightly-report');
+  await holder.query('begin; select id from item limit 1');
+  await expect(up(options(column))).rejects.toThrow(/5 times.*nightly-report/s);
+  await holder.query('commit');
+  const { rows } = await admin.query(
+    `select 1 from information_schema.columns
+     where table_schema = 's${schemas.count}' and column_name = 'more'`,
+  );
+  expect(rows).toEqual([]);
+  await up(options(column));
+});
+
+test('what the linter refuses is not run, and nothing before it in the file either', async () => {
+  await up(options(base));
+  const bad = {
+    ...base,
+    '0002_bad.expand.sql':
+      'alter table item add column more integer;\n-- migrate:commit\ncreate index bad on item (label);',
+  };
+  await expect(up(options(bad))).rejects.toThrow(/line 3: \[create-index\].*concurrently/s);
+  expect((await status(options(bad))).underWay).toEqual([]);
+});
+
+test('batches go through every row once, in order of the key, and tell how far they are', async () => {
+  const told: Notice[] = [];
+  const filled = {
+    ...base,
+    '0002_fill.backfill.sql':
+      '-- migrate:batch item (id) rows 7\n' +
+      "update item set note = coalesce(note, '') || 'x' where id between $1 and $2;",
+  };
+  await up(options(filled, told));
+  const client = await connect(url);
+  const { rows } = await client.query('select note, count(1)::int as n from item group by note');
+  expect(rows).toEqual([{ note: 'x', n: 1000 }]);
+  const journal = await client.query('select cursor, rows_done::int as rows from schema_step');
+  expect(journal.rows).toContainEqual({ cursor: ['1000'], rows: 1000 });
+});
+
+test('batches by a key of two columns, and by uuid', async () => {
+  const files = {
+    '0001_two.expand.sql':
+      'create table pair (a text, b integer, n integer not null default 0, primary key (a, b));\n' +
+      "insert into pair (a, b) select 'k' || n % 7, n from generate_series(1, 200) n;\n" +
+      'create table named (id uuid primary key, n integer not null default 0);\n' +
+      'insert into named (id) select gen_random_uuid() from generate_series(1, 100) n;',
+    '0002_fill.backfill.sql':
+      '-- migrate:batch pair (a, b) rows 9\n' +
+      'update pair set n = n + 1 where (a, b) >= ($1, $2) and (a, b) <= ($3, $4);\n' +
+      '-- migrate:commit\n-- migrate:batch named (id) rows 9\n' +
+      'update named set n = n + 1 where id between $1 and $2;',
+  };
+  await up(options(files));
+  const client = await connect(url);
+  const { rows } = await client.query(
+    'select (select array_agg(distinct n) from pair) as pair, (select array_agg(distinct n) from named) as named',
+  );
+  expect(rows).toEqual([{ pair: [1], named: [1] }]);
+});
+
+test('a statement that fails leaves its step undone; corrected, it goes on there', async () => {
+  const broken = (last: string) => ({
+    ...base,
+    '0002_more.expand.sql': `alter table item add column more integer;\n-- migrate:commit\n${last};`,
+  });
+  const wrong = broken('alter table item alter column gone set default 1');
+  await expect(up(options(wrong))).rejects.toThrow(/column "gone"/);
+  expect((await status(options(wrong))).underWay).toMatchObject([{ step: 1, isDone: true }]);
+  const changed = broken('alter table item alter column more set default 1');
+  const rewritten = { ...changed };
+  rewritten['0002_more.expand.sql'] = rewritten['0002_more.expand.sql'].replace(
+    'more integer',
+    'more bigint',
+  );
+  await expect(up(options(rewritten))).rejects.toThrow(/Step 1 of migration.*was changed/);
+  await up(options(changed));
+  expect((await status(options(changed))).pending).toEqual([]);
+});
+
+test('an index that turns out not to be unique is told as an error, and is built once that is mended', async () => {
+  const files = {
+    ...base,
+    '0002_unique.expand.sql':
+      'create unique index concurrently if not exists item_note on item (note);',
+  };
+  await up(options(base));
+  await (await connect(url)).query(`update item set note = 'same' where id < 3`);
+  await expect(up(options(files))).rejects.toThrow(/could not create unique index/);
+  await (await connect(url)).query('update item set note = id::text');
+  const told: Notice[] = [];
+  await up(options(files, told));
+  expect(told.map(({ kind }) => kind)).toEqual(['rebuild', 'applied']);
+});
+
+const contract = { ...column, '0003_less.contract.sql': 'alter table item drop column note;' };
+
+test('R8: a contract is refused while a node of an older release runs, and it is named', async () => {
+  await up(options(column));
+  const node = await connect(url, 'old-node');
+  await joinRelease(node, lockKey, 2);
+  await expect(up(options(contract))).rejects.toThrow(/old-node, knows up to 2/);
+  expect(await runningReleases(admin, lockKey)).toMatchObject([{ number: 2 }]);
+  await node.end();
+  const newer = await connect(url, 'new-node');
+  await joinRelease(newer, lockKey, 3);
+  await up(options(contract));
+  const late = await connect(url, 'old-node');
+  await expect(joinRelease(late, lockKey, 2)).rejects.toThrow(
+    /too old for the database: migration less/,
+  );
+  await expect(status(options(column))).rejects.toThrow(
+    /0003_less \(contract\), which this release/,
+  );
+  await newer.end();
+});
+
+test('R8: a contract that names an older release as good enough lets it run, and start again', async () => {
+  const lenient = {
+    ...column,
+    '0003_less.contract.sql': '-- migrate:oldest-release 2\nalter table item drop column note;',
+  };
+  await up(options(column));
+  const node = await connect(url, 'node');
+  await joinRelease(node, lockKey, 2);
+  await up(options(lenient));
+  const again = await connect(url);
+  await joinRelease(again, lockKey, 2);
+  await again.end();
+  expect((await status(options(column))).unknown).toMatchObject([{ number: 3 }]);
+  await node.end();
+});
+
+test('expand is taken back by its down section, but not while a node needs it, nor a contract', async () => {
+  const files = {
+    ...base,
+    '0002_more.expand.sql':
+      'alter table item add column more integer;\n-- migrate:commit\n' +
+      'create index concurrently if not exists item_more on item (more);\n' +
+      '-- migrate:down\ndrop index concurrently if exists item_more;\n-- migrate:commit\n' +
+      'alter table item drop column more;',
+  };
+  await up(options(files));
+  const node = await connect(url, 'new-node');
+  await joinRelease(node, lockKey, 2);
+  await expect(down(options(files), 1)).rejects.toThrow(/new-node, knows up to 2/);
+  await node.end();
+  await down(options(files), 1);
+  const after = await status(options(files));
+  expect(after.pending.map(({ number }) => number)).toEqual([2]);
+  expect(after.underWay).toEqual([]);
+  await up(options(files));
+  await expect(down(options(files), 0)).rejects.toThrow(/0001_base.*has no down section/);
+  await up(options(contract)).catch(() => {});
+});
+
+test('one runner works at a time; the others are told who it is, and give up in the end', async () => {
+  const holder = await connect(url, 'another-runner');
+  await holder.query('select pg_advisory_lock($1::bigint)', [lockKey]);
+  const told: Notice[] = [];
+  const patient = options(base, told);
+  await expect(up({ ...patient, limits: { turnMsMax: 1_500 } })).rejects.toThrow(/another-runner/);
+  expect(told[0]?.sentence).toMatch(/waiting for another migration: pid \d+ \(another-runner/);
+  await holder.end();
+  await up(options(base));
+});
