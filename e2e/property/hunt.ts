@@ -139,6 +139,6 @@ function reportOf(details: Details): string {
   return [
     `The shortest sequence found, after ${numShrinks} shrinks (A and B are the nodes):`,
     violation,
-    `Again: GATEHOUSE_PROPERTY_REPLAY=${seed}:${counterexamplePath} npm run e2e -- e2e/property`,
+    `Again: GATEHOUSE_PROPERTY_REPLAY=${seed}:${counterexamplePath} npm run property`,
   ].join('\n');
 }
