@@ -121,7 +121,16 @@ describe('retirement and opening', () => {
     // Three tools that may stop anywhere and go on later, and clients that know only what is public.
     const step = fc.record({
       tool: fc.integer({ min: 0, max: 2 }),
-      act: fc.constantFrom('ready', 'fence', 'retire', 'open', 'unfence', 'client', 'expire'),
+      act: fc.constantFrom(
+        'ready',
+        'fence',
+        'retire',
+        'open',
+        'unfence',
+        'client',
+        'expire',
+        'guess',
+      ),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 24 }), async (steps) => {
@@ -151,6 +160,8 @@ describe('retirement and opening', () => {
           // A tool opens only after its own retirement, however long ago that was.
           if (act === 'open' && own.retired)
             for (const side of [blue, green]) await open(side, own.key);
+          // Whoever has no key opens nothing.
+          if (act === 'guess') await open(to, makeOpeningKey().key);
           if (act === 'client') {
             for (const [seen, other] of [
               [blue, green],
