@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import pg from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { type Pair, query } from '#migrate/testing/databases.ts';
 import { setGuard } from './capture.ts';
@@ -16,6 +16,9 @@ import {
   retire,
   unfence,
 } from './control.ts';
+
+// Whole migrations with real processes: on a busy machine they take their time.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const id = '00000000-0000-4000-8000-000000000001';
 const table = { schema: 'public', name: 'transfer' };
@@ -177,5 +180,5 @@ describe('retirement and opening', () => {
       }),
       { numRuns: 60 },
     );
-  }, 60_000);
+  });
 });

@@ -1,6 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
+
+// Whole migrations with real processes: on a busy machine they take their time.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 let pair: Pair;
 beforeEach(async () => {
@@ -17,7 +20,7 @@ const copiedRanges = async () => {
 };
 
 describe('copy', () => {
-  it('killed in the middle it goes on, and copies nothing twice', { timeout: 60_000 }, async () => {
+  it('killed in the middle it goes on, and copies nothing twice', async () => {
     await migrate(pair, 'prepare');
     const tool = startTool(pair, ['copy', '--workers', '1', '--rows-per-second', '4000']);
     for (;;) {
@@ -38,7 +41,7 @@ describe('copy', () => {
     expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
   });
 
-  it('asked to pause it waits, and resume lets it go on', { timeout: 60_000 }, async () => {
+  it('asked to pause it waits, and resume lets it go on', async () => {
     await migrate(pair, 'prepare');
     const running = migrate(pair, 'copy', '--workers', '1', '--rows-per-second', '5000');
     while ((await copiedRanges()).done < 1) {

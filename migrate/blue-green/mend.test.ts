@@ -1,9 +1,12 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
+
+// Whole migrations with real processes: on a busy machine they take their time.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 let pair: Pair;
 beforeAll(async () => {
@@ -11,7 +14,7 @@ beforeAll(async () => {
   await migrate(pair, 'prepare');
   await migrate(pair, 'copy', '--workers', '2');
   await migrate(pair, 'follow', '--once');
-}, 60_000);
+});
 afterAll(() => pair.close());
 
 const states = async () => {
@@ -40,7 +43,7 @@ describe('a tool that is killed in a switch', () => {
   ])(
     'when the side is %s: writers go on by themselves, and nothing is lost',
     {
-      timeout: 60_000,
+      timeout: 180_000,
     },
     async (_, sql) => {
       const before = (await states()).green === 'live' ? 'rollback' : 'switch';
@@ -70,7 +73,7 @@ describe('a tool that is killed in a switch', () => {
     },
   );
 
-  it('at random moments of a switch, again and again', { timeout: 120_000 }, async () => {
+  it('at random moments of a switch, again and again', async () => {
     const writers = startWriters(pair, 3, 2);
     for (let round = 0; round < 3; round += 1) {
       const act = (await states()).green === 'live' ? 'rollback' : 'switch';

@@ -1,11 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { fillBank, migrate, query } from '#migrate/testing/databases.ts';
 import { type Servers, startServers } from '#migrate/testing/servers.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
 import { debianPostgresPath } from '../../tools/debian-postgres.mjs';
+
+// Whole migrations with real processes: on a busy machine they take their time.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const older = debianPostgresPath();
 
@@ -14,12 +17,10 @@ describe.skipIf(older === '')('PostgreSQL 15 to 18 and back, on two servers', ()
   beforeAll(async () => {
     servers = await startServers(older, false);
     await fillBank(servers, 500);
-  }, 60_000);
+  });
   afterAll(() => servers.close());
 
-  it('"migrate run" does it all in one command, while writes go on', {
-    timeout: 90_000,
-  }, async () => {
+  it('"migrate run" does it all in one command, while writes go on', async () => {
     expect(servers.versions.blue).toMatch(/^15/);
     expect(servers.versions.green).toMatch(/^18/);
     const pair = { ...servers };

@@ -1,8 +1,11 @@
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
+
+// Whole migrations with real processes: on a busy machine they take their time.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 describe('a migration with writers throughout', () => {
   let pair: Pair;
@@ -18,9 +21,7 @@ describe('a migration with writers throughout', () => {
     return [...ids].filter((id) => !there.has(id));
   };
 
-  it('copy, switch, rollback and switch again lose no acknowledged write', {
-    timeout: 120_000,
-  }, async () => {
+  it('copy, switch, rollback and switch again lose no acknowledged write', async () => {
     const writers = startWriters(pair, 4, 3);
     await migrate(pair, 'prepare');
     await migrate(pair, 'copy', '--workers', '2');
@@ -91,9 +92,7 @@ describe('a migration with writers throughout', () => {
 });
 
 describe('a switch that cannot get hold of the tables', () => {
-  it('gives up, leaves the old side live, and says who holds them', {
-    timeout: 60_000,
-  }, async () => {
+  it('gives up, leaves the old side live, and says who holds them', async () => {
     const pair = await openBank(50);
     const holder = new pg.Client({ connectionString: pair.blue, application_name: 'slow report' });
     try {
