@@ -1,5 +1,5 @@
 import { cpuSecondsOf } from '../measure/processes.ts';
-import type { Operation } from './operations.ts';
+import { type Operation, patiently } from './operations.ts';
 import type { Subject } from './subject.ts';
 
 /** CPU of server and PostgreSQL together for one operation, at several sizes side by side. */
@@ -54,7 +54,7 @@ export async function cpuOf(
 async function inLanes(work: readonly (() => Promise<void>)[], lanes: number): Promise<void> {
   const queue = [...work];
   const lane = async () => {
-    for (let run = queue.shift(); run !== undefined; run = queue.shift()) await run();
+    for (let run = queue.shift(); run !== undefined; run = queue.shift()) await patiently(run);
   };
   await Promise.all(Array.from({ length: lanes }, lane));
 }

@@ -103,9 +103,11 @@ async function allCosts(
   const costs: OperationCost[] = [];
   for (const operation of operations) {
     for (const subject of subjects) {
-      costs.push(await costOf(subject, logFile, operation, plan.runs));
+      const cost = await costOf(subject, logFile, operation, plan.runs);
+      const pages = cost.costs.map((one) => `${one.buffers} for ${one.probes} probes`).join(', ');
+      plan.say(`plans  ${cost.name}, ${cost.rows} rows: ${cost.statements} statements, ${pages}`);
+      costs.push(cost);
     }
-    plan.say(`plans  ${operation.name}`);
   }
   for (const subject of subjects) costs.push(await sweepCost(subject, logFile));
   return costs;

@@ -1,4 +1,5 @@
 import type { CpuCost } from './cpu.ts';
+import type { Revocations } from './revocations.ts';
 import type { OperationCost, StatementCost } from './statements.ts';
 import { type Sample, type Sweeping, sweptTables } from './sweeping.ts';
 
@@ -98,4 +99,27 @@ export function growthIn(samples: readonly Sample[], of: (sample: Sample) => num
   const slope =
     x.reduce((sum, one, i) => sum + (one - xMean) * ((y[i] ?? 0) - yMean), 0) / (spread || 1);
   return { gain: slope * ((x.at(-1) ?? 0) - (x[0] ?? 0)), mean: yMean };
+}
+
+/** A pause that a caller would feel. */
+const pauseMsMax = 20;
+const bytesPerFactMax = 100;
+
+/** R21: many revocations are held in little, taken up without a pause, and given back by themselves. */
+export function judgeRevocations(measured: Revocations): Findings {
+  const { set, servers, facts } = measured;
+  const findings: string[] = [];
+  if (set.bytes / facts > bytesPerFactMax) {
+    findings.push(`${Math.round(set.bytes / facts)} bytes a fact`);
+  }
+  for (const what of ['pageMs', 'forgetMsMax'] as const) {
+    if (set[what] > pauseMsMax) findings.push(`${what} is ${set[what]} ms`);
+  }
+  const [none, all] = servers;
+  if (none === undefined || all === undefined || all.factsInMemory < facts) {
+    findings.push('a server does not hold all facts');
+  } else if (all.introspectionMicros > none.introspectionMicros * 1.1) {
+    findings.push('an introspection is more than a tenth dearer beside all facts');
+  }
+  return findings;
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Answer,
   authorizationParameters,
@@ -24,6 +25,20 @@ export interface Operation {
   readonly prepare: (subject: Subject, count: number) => Promise<readonly (() => Promise<void>)[]>;
 }
 
+/** A machine that others use as well may answer late: a 503 is asked again, anything else is a fault. */
+export async function patiently<T>(run: () => Promise<T>): Promise<T> {
+  const triesMax = 20;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run();
+    } catch (error) {
+      const isLate = error instanceof Error && /503 |temporarily_unavailable/.test(error.message);
+      if (!isLate || tries === triesMax) throw error;
+      await sleep(250);
+    }
+  }
+}
+
 const offline = 'openid offline_access';
 
 /** For each of the next seeded logins, something to run. */
@@ -41,7 +56,7 @@ const overPrepared =
   async (subject, count) => {
     const runs: (() => Promise<void>)[] = [];
     for (const flow of await subject.flows(count)) {
-      const ready = await make(subject, flow);
+      const ready = await patiently(() => make(subject, flow));
       runs.push(() => run(subject, ready, flow));
     }
     return runs;
@@ -126,7 +141,7 @@ export const operations: readonly Operation[] = [
     repeat: 8,
     prepare: overPrepared(refreshed, async (subject, tokens) => {
       const said = await subject.deployment.introspect(tokens.access);
-      if (said.active !== true) throw new Error('a living token is not active');
+      if (said.active !== true) throw new Error(`not active: ${JSON.stringify(said)}`);
     }),
   },
   {
@@ -134,7 +149,7 @@ export const operations: readonly Operation[] = [
     repeat: 5,
     prepare: overFlows(async (subject, flow) => {
       const said = await subject.deployment.introspect(subject.refreshToken(flow));
-      if (said.active !== true) throw new Error('a living refresh token is not active');
+      if (said.active !== true) throw new Error(`not active: ${JSON.stringify(said)}`);
     }),
   },
   {

@@ -1,4 +1,4 @@
-import type { Operation } from './operations.ts';
+import { type Operation, patiently } from './operations.ts';
 import { type Executed, openPlanLog, type Scan } from './plans.ts';
 import type { Subject } from './subject.ts';
 
@@ -43,11 +43,11 @@ export async function costOf(
 ): Promise<OperationCost> {
   const log = openPlanLog(logFile);
   const work = await operation.prepare(subject, runs + warmRuns);
-  for (const run of work.slice(0, warmRuns)) await run();
+  for (const run of work.slice(0, warmRuns)) await patiently(run);
   const counted = work.slice(warmRuns);
   const before = await callsOf(subject);
   log.read();
-  for (const run of counted) await run();
+  for (const run of counted) await patiently(run);
   const statements = ((await callsOf(subject)) - before) / counted.length;
   const executed = log.read().filter((one) => isOurs(subject, one));
   return {

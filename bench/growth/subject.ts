@@ -41,6 +41,8 @@ export interface SubjectOptions {
   readonly rows: number;
   readonly analyze: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Before the server starts. */
+  readonly before?: (client: pg.Client) => Promise<void>;
   /** Told what takes its time. */
   readonly say?: (sentence: string) => void;
 }
@@ -62,7 +64,9 @@ export async function openSubject(options: SubjectOptions): Promise<Subject> {
   await superuser.connect();
   await superuser.query('create extension if not exists pg_stat_statements');
   await superuser.query(sweepLock);
+  await options.before?.(superuser);
   const server = await startServer({
+    readyMsMax: 300_000,
     database: { urls, close: async () => {} },
     env: {
       GATEHOUSE_PUBLIC_PORT: String(await freePort()),
