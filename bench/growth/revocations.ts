@@ -49,7 +49,7 @@ const kinds: readonly RevocationKind[] = [
 ];
 const pageFacts = 5000;
 /** Half of the facts end so long after the last server has started. */
-const endSeconds = 90;
+const endSeconds = 400;
 
 /** Measures a set in this process, and then servers over a PostgreSQL that holds so many facts. */
 export async function measureRevocations(
@@ -176,7 +176,7 @@ async function writeFacts(client: Subject['superuser'], facts: number): Promise<
 
 /** One number of the metrics door. */
 async function gauge(subject: Subject, name: string): Promise<number> {
-  const { text } = await subject.deployment.admin('GET', '/admin/metrics');
+  const { text } = await subject.deployment.admin('GET', '/admin/metrics/prometheus');
   const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(text)?.[1];
   if (value === undefined) throw new Error(`no metric ${name}`);
   return Number(value);
