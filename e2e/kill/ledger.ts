@@ -110,7 +110,8 @@ export async function asked(
   return undefined;
 }
 
-const patienceMs = 120_000;
+/** A client that is given no answer for so long gives up; then the run fails. */
+export const patienceMs = 120_000;
 
 /** Asks again until there is an answer. `lost` says how many attempts have none. */
 export async function insisted(

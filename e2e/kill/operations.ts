@@ -10,7 +10,16 @@ import {
   tokensOf,
 } from '../login-app.ts';
 import type { Dice } from './dice.ts';
-import { type App, asked, insisted, type Ledger, type Line, note, type Person } from './ledger.ts';
+import {
+  type App,
+  asked,
+  insisted,
+  type Ledger,
+  type Line,
+  note,
+  type Person,
+  patienceMs,
+} from './ledger.ts';
 
 /** What the operations of one run share. */
 export interface Scene {
@@ -52,6 +61,7 @@ export async function registerApp(scene: Scene): Promise<void> {
     ...(dice.chance(0.5) ? { access_token_strategy: 'jwt' } : {}),
   };
   let lost = 0;
+  const until = performance.now() + patienceMs;
   for (;;) {
     try {
       app.client = await nodeOf(scene).register(fields);
@@ -64,7 +74,7 @@ export async function registerApp(scene: Scene): Promise<void> {
         break;
       }
       lost += 1;
-      if (lost > 200) throw error;
+      if (performance.now() > until) throw error;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
