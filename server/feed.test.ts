@@ -208,7 +208,7 @@ describe('what a fact does here', () => {
     const { feed } = await open({ factsMax: 1_000_000 });
     expect(feed.size()).toBeGreaterThanOrEqual(300_000);
     await store.rows.query(`delete from fact where seq < (select max(seq) from fact)`);
-  });
+  }, 60_000);
 
   test('R21: more facts than memory may hold: PostgreSQL is asked, and knows them', async () => {
     const subjects = Array.from({ length: 30 }, () => `user-${randomUUID()}`);

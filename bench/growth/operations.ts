@@ -25,14 +25,19 @@ export interface Operation {
   readonly prepare: (subject: Subject, count: number) => Promise<readonly (() => Promise<void>)[]>;
 }
 
-/** A machine that others use as well may answer late: a 503 is asked again, anything else is a fault. */
+/**
+ * A machine that others use as well may answer late: a 503 is asked again, anything else is a fault.
+ * On the way through a browser it leaves a journey without its code.
+ */
 export async function patiently<T>(run: () => Promise<T>): Promise<T> {
   const triesMax = 20;
   for (let tries = 1; ; tries++) {
     try {
       return await run();
     } catch (error) {
-      const isLate = error instanceof Error && /503 |temporarily_unavailable/.test(error.message);
+      const isLate =
+        error instanceof Error &&
+        /503 |temporarily_unavailable|code is missing/.test(error.message);
       if (!isLate || tries === triesMax) throw error;
       await sleep(250);
     }

@@ -17,6 +17,7 @@ const bounds: Readonly<Record<string, string>> = {
   admin_credential: '1,000 at most, in the statement that adds one',
   identity_user: 'people; where they may sign up by themselves, limited per address',
   schema_migration: 'one row for each release that changes the schema',
+  schema_step: 'a few rows for each of these',
 };
 
 let database: TestDatabase;
