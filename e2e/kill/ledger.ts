@@ -51,6 +51,8 @@ export interface Ledger {
   readonly violations: string[];
   /** How often a revocation that concerns this subject has begun or ended. */
   readonly touched: Map<string, number>;
+  /** How many of them are under way. */
+  readonly pending: Map<string, number>;
   /** How often each operation was acknowledged, and how often it was not known. */
   readonly counts: Map<string, number>;
   count(what: string): void;
@@ -67,6 +69,7 @@ export function openLedger(): Ledger {
     violations,
     counts,
     touched: new Map(),
+    pending: new Map(),
     count: (what) => counts.set(what, (counts.get(what) ?? 0) + 1),
     violation(what, thing) {
       violations.push([what, ...(thing?.trace ?? [])].join('\n    '));

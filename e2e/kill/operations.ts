@@ -85,7 +85,13 @@ export async function registerApp(scene: Scene): Promise<void> {
 }
 
 /** The journey to a code; undefined where an outage ended it. */
-async function journey(scene: Scene, app: App, subject: string, remember: boolean) {
+async function journey(
+  scene: Scene,
+  app: App,
+  subject: string,
+  remember: boolean,
+  isTouched: () => boolean,
+) {
   const { ledger } = scene;
   const decisions = { login: { subject }, ...(remember ? { consent: { remember: true } } : {}) };
   let reached: SignedIn | undefined;
@@ -99,10 +105,20 @@ async function journey(scene: Scene, app: App, subject: string, remember: boolea
   if (reached.code !== '') return reached;
   const { status, text } = reached.answer;
   const failed = reached.returned.get('error') ?? '';
-  if (status !== 503 && failed !== 'temporarily_unavailable' && app.state === 'alive') {
+  // Who is revoked on the way is denied.
+  const isDenied = failed === 'access_denied' && isTouched();
+  const isOutage = status === 503 || failed === 'temporarily_unavailable';
+  if (!isOutage && !isDenied && app.state === 'alive') {
     ledger.violation(`sign-in ended at ${status} ${failed} ${text.slice(0, 200)}`, app);
   }
   return undefined;
+}
+
+/** Tells whether a revocation that concerns the subject has been under way since. */
+function touching({ touched, pending }: Ledger, subject: string): () => boolean {
+  const before = touched.get(subject);
+  const wasPending = (pending.get(subject) ?? 0) > 0;
+  return () => wasPending || touched.get(subject) !== before;
 }
 
 /** Signs somebody in and redeems the code, as a client does that repeats what got no answer. */
@@ -112,9 +128,8 @@ export async function logIn(scene: Scene, person?: Person): Promise<Line | undef
   if (app === undefined) return undefined;
   const subject = person?.subject ?? `user-${randomUUID()}`;
   const consentBefore = person?.consent;
-  const touchedBefore = ledger.touched.get(subject);
-  const isTouched = () => ledger.touched.get(subject) !== touchedBefore;
-  const signedIn = await journey(scene, app, subject, person !== undefined);
+  const isTouched = touching(ledger, subject);
+  const signedIn = await journey(scene, app, subject, person !== undefined, isTouched);
   if (signedIn === undefined) return undefined;
   if (person !== undefined && consentBefore !== 'doubt' && consentBefore === person.consent) {
     const skipped = signedIn.consentRequest?.skip === true;
@@ -266,13 +281,17 @@ async function kill(
   request: () => Promise<Answer>,
 ): Promise<void> {
   const doomed = lines.filter((line) => line.state !== 'dead');
-  const touch = () => {
-    for (const { subject } of lines) touched.set(subject, (touched.get(subject) ?? 0) + 1);
+  const { touched, pending } = scene.ledger;
+  const touch = (under: 1 | -1) => {
+    for (const { subject } of lines) {
+      touched.set(subject, (touched.get(subject) ?? 0) + 1);
+      pending.set(subject, (pending.get(subject) ?? 0) + under);
+    }
   };
-  const { touched } = scene.ledger;
-  touch();
+  touch(1);
   for (const line of doomed) line.state = 'doubt';
   const { answer, lost } = await insisted(scene.ledger, what, request);
+  touch(-1);
   if (![200, 204, ...(lost > 0 ? [404] : [])].includes(answer.status)) {
     const app = lines[0]?.app;
     // An app that is being deleted cannot revoke, and need not.
@@ -283,7 +302,6 @@ async function kill(
     line.state = 'dead';
     note(line, `${what} acknowledged, ${lost} answers lost`);
   }
-  touch();
   scene.ledger.count(what);
   const some = doomed.slice(0, 5);
   await Promise.all(some.flatMap((line) => scene.nodes.map((node) => check(scene, line, node))));
@@ -342,7 +360,11 @@ async function withdraw(scene: Scene, app: App, subject: string): Promise<void> 
   await kill(scene, 'consent withdrawn', lines, () =>
     nodeOf(scene).admin('DELETE', `/admin/oauth2/auth/sessions/consent?${query}`),
   );
-  for (const person of people) person.consent = 'withdrawn';
+  for (const person of people) {
+    // Who is just giving it again may come before the withdrawal, or after it.
+    person.consent = person.busy ? 'doubt' : 'withdrawn';
+    note(person, `consent withdrawn: ${person.consent}`);
+  }
 }
 
 /** Somebody who wants their consent remembered, comes again, or takes it back. */
@@ -362,13 +384,14 @@ export async function meetSomebody(scene: Scene): Promise<void> {
   person.busy = true;
   try {
     if (person.consent === 'remembered' && dice.chance(0.3)) {
-      await withdraw(scene, person.app, person.subject);
-      note(person, `consent withdrawn: ${person.consent}`);
-      return;
+      person.busy = false;
+      return await withdraw(scene, person.app, person.subject);
     }
+    const isTouched = touching(ledger, person.subject);
     const line = await logIn(scene, person);
     // A journey that broke may have left the consent written.
-    if (person.consent !== 'remembered') person.consent = line ? 'remembered' : 'doubt';
+    if (isTouched()) person.consent = 'doubt';
+    else if (person.consent !== 'remembered') person.consent = line ? 'remembered' : 'doubt';
     note(person, `came: ${person.consent}`);
     if (person === fresh) ledger.people.push(person);
   } finally {
