@@ -1,8 +1,9 @@
+import { median } from './cpu.ts';
 import { type Operation, patiently } from './operations.ts';
 import { type Executed, openPlanLog, type Scan } from './plans.ts';
 import type { Subject } from './subject.ts';
 
-/** One statement of an operation, on average over its executions. */
+/** One statement of an operation, the middle of its executions: some meet a page that is full. */
 export interface StatementCost {
   /** Its first words. */
   readonly headline: string;
@@ -88,17 +89,14 @@ export function summaryOf(
   const costs = [...byText].map(([text, all]) => ({
     headline: headlineOf(text),
     perOperation: all.length / runs,
-    buffers: average(all.map((one) => one.buffers)),
-    probes: average(all.map((one) => one.probes)),
+    buffers: median(all.map((one) => one.buffers)),
+    probes: median(all.map((one) => one.probes)),
   }));
   const scans = executed.flatMap((one) =>
     one.scans.map((scan) => ({ ...scan, headline: headlineOf(one.text) })),
   );
   return { costs: costs.sort((a, b) => b.buffers - a.buffers), scans };
 }
-
-const average = (numbers: readonly number[]) =>
-  Math.round((numbers.reduce((sum, one) => sum + one, 0) / numbers.length) * 10) / 10;
 
 /** Enough words to know a statement by. */
 function headlineOf(text: string): string {

@@ -262,7 +262,7 @@ async function workOff(subject: Subject, rows: number): Promise<Backlog> {
     `select max(s.max_exec_time) as longest, sum(s.total_exec_time) / sum(s.calls) as average
      from pg_stat_statements s
      join pg_database d on d.oid = s.dbid and d.datname = current_database()
-     where s.query like '%delete from chain c using slice%'`,
+     where s.query like '%delete from chain c%'`,
   );
   const [of] = slices;
   return { rows, seconds, sliceMsMax: of?.longest ?? 0, sliceMs: of?.average ?? 0 };
