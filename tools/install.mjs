@@ -10,27 +10,39 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 /** The Node that package-lock.json pins. Start everything else with it. */
 export const pinnedNode = path.join(root, 'node_modules', '.bin', 'node');
 
-/** Installs what package-lock.json says, unless it is there. Ends the process where that fails. */
-export function install() {
-  const missing = whatIsMissing();
+/**
+ * Installs what package-lock.json says, unless it is there: `run`, what Gatehouse needs to run, or
+ * `everything`, tests and checks too. Adds to what is there, so that a server that runs from here
+ * keeps its files. Ends the process where that fails.
+ *
+ * @param {'run' | 'everything'} what
+ */
+export function install(what) {
+  const missing = whatIsMissing(what);
   if (missing === undefined) return;
-  console.log(`Installing packages (npm ci): ${missing}.`);
-  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  if (npm(['ci', ...options]).status !== 0) {
+  const isBare = !existsSync(path.join(root, 'node_modules', '.package-lock.json'));
+  const kind = what === 'run' && !holdsTools() ? '--omit=dev' : '--include=dev';
+  const options = [kind, '--no-audit', '--no-fund', '--loglevel=error'];
+  const add = ['install', '--no-save', ...options];
+  console.log(`Installing packages (npm ${isBare ? 'ci' : 'install'} ${kind}): ${missing}.`);
+  if (npm(isBare ? ['ci', ...options] : add).status !== 0) {
     // npm ci also refuses a lock file without packages that only other platforms need.
-    console.log(
-      'npm ci failed. Trying npm install, which takes the same versions from the lock file.',
-    );
-    if (npm(['install', '--no-save', ...options]).status !== 0) {
+    if (isBare) console.log('npm ci failed. Trying npm install, which takes the same versions.');
+    if (!isBare || npm(add).status !== 0) {
       give('npm install failed; its messages are above. Mend that, then run this command again.');
     }
   }
-  const still = whatIsMissing();
+  const still = whatIsMissing(what);
   if (still === undefined) return;
   give(
     `After the installation: ${still}. If npm ignores install scripts here, run ` +
       'npm rebuild --ignore-scripts=false, then this command again.',
   );
+}
+
+/** Where somebody works on Gatehouse, `npm start` leaves their tools alone. */
+function holdsTools() {
+  return [...packagesIn('node_modules/.package-lock.json').values()].some((entry) => entry.dev);
 }
 
 /**
@@ -42,13 +54,17 @@ function give(sentence) {
   process.exit(1);
 }
 
-/** @returns {string | undefined} why npm ci has to run */
-function whatIsMissing() {
+/**
+ * @param {'run' | 'everything'} what
+ * @returns {string | undefined} why npm has to run
+ */
+function whatIsMissing(what) {
   if (!existsSync(path.join(root, 'node_modules'))) return 'node_modules is not there';
   const installed = packagesIn('node_modules/.package-lock.json');
   for (const [place, wanted] of packagesIn('package-lock.json')) {
     const found = installed.get(place);
     if (place === '' || (found === undefined && wanted.optional)) continue;
+    if (found === undefined && wanted.dev && what === 'run') continue;
     const name = place.replace(/^.*node_modules\//, '');
     if (found === undefined) return `${name} is missing`;
     if (found.version !== wanted.version) return `${name} ${wanted.version} is missing`;
@@ -61,7 +77,7 @@ function whatIsMissing() {
 
 /**
  * @param {string} file
- * @returns {Map<string, { version: string | undefined, optional: boolean }>}
+ * @returns {Map<string, { version: string | undefined, optional: boolean, dev: boolean }>}
  */
 function packagesIn(file) {
   const lock = path.join(root, file);
@@ -70,7 +86,11 @@ function packagesIn(file) {
   return new Map(
     Object.entries(packages).map(([place, entry]) => [
       place,
-      { version: entry.version, optional: Boolean(entry.optional || entry.devOptional) },
+      {
+        version: entry.version,
+        optional: Boolean(entry.optional || entry.devOptional),
+        dev: Boolean(entry.dev),
+      },
     ]),
   );
 }

@@ -11,7 +11,7 @@ import { provideFaketime } from './faketime.mjs';
 import { install, pinnedNode, root } from './install.mjs';
 import { provideSchemathesis } from './schemathesis.mjs';
 
-install();
+install('everything');
 const selection = process.argv.slice(2);
 const browserIsRequired = provideBrowser();
 provideFaketime();
