@@ -31,6 +31,8 @@ export const auditActions = {
   'key.delete': { target: 'key', about: 'A key was deleted by an administrator.' },
   'key_set.delete': { target: 'key_set', about: 'A whole set of keys was deleted.' },
   'key.rotate': { target: 'key', about: 'The schedule made the successor of a key.' },
+  'key.first': { target: 'key', about: 'A key was made where there was none: the first start.' },
+  'key.expire': { target: 'key', about: 'The schedule deleted a key that nothing needs any more.' },
   'credential.create': { target: 'credential', about: 'An admin credential was made.' },
   'credential.delete': { target: 'credential', about: 'An admin credential was deleted.' },
   'revocation.create': {

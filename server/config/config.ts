@@ -255,6 +255,9 @@ export function insecureWarnings(config: Config): string[] {
       `${name('insecureHttpIssuer')} is on: codes and tokens cross the network in clear.`,
     config.insecureAdminNoAuth &&
       `${name('insecureAdminNoAuth')} is on: every process on this machine is an administrator.`,
+    config.insecureKeyRotationSeconds !== undefined &&
+      `${name('insecureKeyRotationSeconds')} is set: relying parties that cache keys for longer ` +
+        'will refuse tokens.',
     config.insecureFailpoints.length > 0 &&
       `${name('insecureFailpoints')} is set: this server fails on purpose, at ` +
         `${config.insecureFailpoints.join(', ')}.`,

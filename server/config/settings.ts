@@ -132,7 +132,7 @@ export const settings = z.strictObject({
       'an empty list: every client registered for the grant.',
   }),
   keyRotationDays: setting(whole(1, 3650), 90, {
-    about: 'Age at which a signing key is replaced.',
+    about: 'Age at which keys are replaced.',
   }),
 
   signUp: setting(onOff, false, { about: 'Lets people make an account on the login page.' }),
@@ -184,6 +184,12 @@ export const settings = z.strictObject({
   }),
   insecureAdminNoAuth: setting(onOff, false, {
     about: 'INSECURE. Opens all admin doors to whoever reaches the admin listener; loopback only.',
+  }),
+  insecureKeyRotationSeconds: optional(duration(3, day), {
+    about:
+      'INSECURE. Replaces keys so often, publishes them a third of it ahead, and shrinks what is ' +
+      'kept for late comers to as much: the schedule of keys, to be watched in a test.',
+    shown: 'off',
   }),
   insecureFailpoints: setting(list(failpointKind, 100), [], {
     about:

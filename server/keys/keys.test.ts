@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAudit } from '#server/audit/audit.ts';
 import { openKeys } from '#server/keys/keys.ts';
-import { idTokenSet, reloadSeconds, secretLeadSeconds, slotsOf } from '#server/keys/slots.ts';
+import { idTokenSet, scheduleOf, slotsOf } from '#server/keys/slots.ts';
 import type { Keys } from '#server/node.ts';
 import { createLog } from '#server/operation/log.ts';
 import { createMetrics } from '#server/operation/metrics.ts';
@@ -26,7 +26,8 @@ const settings = {
   idTokenSeconds: 3600,
   refreshTokenSeconds: 2_592_000,
 };
-const slots = slotsOf(settings);
+const schedule = scheduleOf(settings);
+const slots = slotsOf(settings, schedule);
 
 let testDatabase: TestDatabase;
 let dataDir: string;
@@ -80,6 +81,7 @@ afterAll(async () => {
 
 /** A whole process that opens the keys and prints what it has. */
 const script = `
+import { createAudit } from '#server/audit/audit.ts';
 import { openKeys } from '#server/keys/keys.ts';
 import { createLog } from '#server/operation/log.ts';
 import { createMetrics } from '#server/operation/metrics.ts';
@@ -90,8 +92,9 @@ const database = openDatabase({
   statementMsMax: 10_000,
 });
 const log = createLog({ level: 'silent' });
+const metrics = createMetrics();
 const keys = await openKeys({
-  database, log, metrics: createMetrics(), config: JSON.parse(config),
+  database, log, metrics, audit: createAudit(database, log, metrics), config: JSON.parse(config),
 });
 const ring = keys.current();
 console.log(JSON.stringify({
@@ -190,8 +193,14 @@ describe('rotation', () => {
     expect(node.current().open('code', again)?.toString()).toBe('new');
   });
 
-  test('every node reads the table between the publication of a secret and its use', () => {
-    expect(secretLeadSeconds).toBeGreaterThanOrEqual(2 * reloadSeconds);
+  test.each([
+    ['of a deployment', undefined],
+    ['of a test', 12],
+  ])('every node reads the table between publication and use: schedule %s', (_, short) => {
+    const of = scheduleOf({ keyRotationDays: 1, insecureKeyRotationSeconds: short });
+    expect(of.secretLeadSeconds).toBeGreaterThanOrEqual(2 * of.reloadSeconds);
+    expect(of.signingLeadSeconds).toBeGreaterThanOrEqual(of.secretLeadSeconds);
+    expect(of.rotationSeconds).toBeGreaterThanOrEqual(of.signingLeadSeconds);
   });
 
   test('unknown kids read the table once a second, however many there are', async () => {
@@ -217,7 +226,8 @@ describe('rotation', () => {
       ).map((row) => row.kid);
     const [oldMac = ''] = await kidsOf('gatehouse.refresh');
     const [oldPepper = ''] = await kidsOf('pepper');
-    const everything = async () => deleteSpentKeys(database, slots);
+    const everything = async () =>
+      (await deleteSpentKeys(database, slots, schedule.marginSeconds)).length;
     expect(await everything()).toBe(0);
     await sql(
       `update key set active_at = active_at - interval '800 days',

@@ -12,21 +12,26 @@ import {
   readMasterKeys,
 } from '#server/keys/master.ts';
 import { dueKeys, makeKey } from '#server/keys/rotation.ts';
-import { reloadSeconds, type Slot, slotsOf } from '#server/keys/slots.ts';
+import { type Slot, scheduleOf, slotsOf } from '#server/keys/slots.ts';
 import type { Keys } from '#server/node.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
 import type { Database } from '#server/store/database.ts';
-import { deleteSpentKeys, type KeyRow, readKeys, storeKeys } from '#server/store/key.ts';
+import {
+  deleteSpentKeys,
+  type KeyRow,
+  type NewKey,
+  readKeys,
+  storeKeys,
+} from '#server/store/key.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { createKeyring, type KeyMaterial } from '#tokens/ring.ts';
 import { createSealer } from '#tokens/seal.ts';
 
 /** Anybody can write a kid that nobody knows; that reads the table this often at most. */
 const unknownKidMsMin = 1000;
-/** How often a node looks whether keys are due or spent. */
-const rotationMs = 3_600_000;
-const cleanUpMs = 86_400_000;
+/** Timers are set again after this at the latest. */
+const renewMsMax = 3_600_000;
 /** A read that failed is repeated after this. */
 const retryMs = 1000;
 /** Two rounds at start: one may lose its keys to another process and read them in the next. */
@@ -40,6 +45,7 @@ export interface KeysOptions {
     | 'dataDir'
     | 'masterKeys'
     | 'keyRotationDays'
+    | 'insecureKeyRotationSeconds'
     | 'flowSeconds'
     | 'codeSeconds'
     | 'accessTokenSeconds'
@@ -67,17 +73,19 @@ interface KeysState {
  */
 export async function openKeys(options: KeysOptions): Promise<Keys> {
   const { database, config, audit, log, metrics } = options;
-  const slots = slotsOf(config);
+  const schedule = scheduleOf(config);
+  const slots = slotsOf(config, schedule);
   const path = masterKeyPath(config);
   const master = await openMaster(database, path, config.masterKeys !== undefined);
   if (await isReadableByOthers(path)) log.warn('master_key_readable_by_others');
   const sealer = createSealer();
-  const first = await load(database, master, slots, new Map(), path);
+  const reading = { database, master, slots, path, onMade: tellFirst };
+  const first = await load(reading, new Map());
   const state: KeysState = { ...first, ...read(config.issuer, first) };
   const timers = createTimers();
   let lastUnknownAt = Number.NEGATIVE_INFINITY;
   const reloads = createReloads(async () => {
-    const loaded = await load(database, master, slots, state.parsed, path);
+    const loaded = await load(reading, state.parsed);
     Object.assign(state, loaded, read(config.issuer, loaded));
     renew();
   });
@@ -112,7 +120,7 @@ export async function openKeys(options: KeysOptions): Promise<Keys> {
   }
 
   async function rotate(): Promise<void> {
-    const due = dueKeys(slots, state.rows, nowMs(state), config.keyRotationDays);
+    const due = dueKeys(slots, state.rows, nowMs(state), schedule.rotationSeconds);
     if (due.length === 0) return;
     const made = await Promise.all(due.map((key) => makeKey(key, master)));
     const stored = await storeKeys(database, made);
@@ -127,17 +135,31 @@ export async function openKeys(options: KeysOptions): Promise<Keys> {
   }
 
   async function cleanUp(): Promise<void> {
-    const gone = await deleteSpentKeys(database, slots);
-    if (gone > 0) log.info('keys_deleted', { count: gone });
+    const gone = await deleteSpentKeys(database, slots, schedule.marginSeconds);
+    if (gone.length > 0) log.info('keys_deleted', { count: gone.length });
+    for (const { setName, kid } of gone) {
+      const target = { kind: 'key', id: `${setName} ${kid}` };
+      await audit.write({ action: 'key.expire', outcome: 'done', actor: system, target });
+    }
+  }
+
+  async function tellFirst(made: readonly NewKey[]): Promise<void> {
+    for (const { setName, kid, alg } of made) {
+      const target = { kind: 'key', id: `${setName} ${kid}` };
+      const detail = { alg };
+      await audit.write({ action: 'key.first', outcome: 'done', actor: system, target, detail });
+    }
   }
 
   const quietly = (event: string, job: () => Promise<void>) => () => {
     job().catch((error: unknown) => log.warn(event, {}, error));
   };
   renew();
-  timers.every(reloadSeconds * 1000, () => void reload());
-  timers.every(rotationMs, quietly('keys_not_rotated', rotate));
-  timers.every(cleanUpMs, quietly('keys_not_deleted', cleanUp));
+  timers.every(schedule.reloadSeconds * 1000, () => void reload());
+  timers.every(schedule.lookSeconds * 1000, quietly('keys_not_rotated', rotate));
+  // Also where no process lives as long as the time between two.
+  timers.at('first clean-up', schedule.lookSeconds * 1000, quietly('keys_not_deleted', cleanUp));
+  timers.every(schedule.cleanUpSeconds * 1000, quietly('keys_not_deleted', cleanUp));
   await rotate();
 
   return {
@@ -178,14 +200,19 @@ interface Loaded {
   readonly readAt: number;
 }
 
+interface Reading {
+  readonly database: Database;
+  readonly master: MasterKeys;
+  /** Where the master keys are, for messages. */
+  readonly path: string;
+  readonly slots: readonly Slot[];
+  /** Told of the keys that this process had to make. */
+  readonly onMade: (keys: readonly NewKey[]) => Promise<void>;
+}
+
 /** Reads all keys; where a slot has none that is active, makes one first. */
-async function load(
-  database: Database,
-  master: MasterKeys,
-  slots: readonly Slot[],
-  before: Parsed,
-  path: string,
-): Promise<Loaded> {
+async function load(reading: Reading, before: Parsed): Promise<Loaded> {
+  const { database, master, slots, path } = reading;
   for (let round = 1; ; round += 1) {
     const readAt = performance.now();
     const { nowMs: readMs, rows } = await readKeys(database);
@@ -201,7 +228,9 @@ async function load(
     const missing = dueKeys(slots, rows, readMs, 0);
     if (missing.length === 0) return { rows, parsed, readMs, readAt };
     if (round === roundsMax) throw new KeysError('Keys that were stored are not in the database.');
-    await storeKeys(database, await Promise.all(missing.map((due) => makeKey(due, master))));
+    const made = await Promise.all(missing.map((due) => makeKey(due, master)));
+    const stored = await storeKeys(database, made);
+    await reading.onMade(made.filter((key) => stored.has(key.id)));
   }
 }
 
@@ -212,7 +241,7 @@ function nowMs(read: { readonly readMs: number; readonly readAt: number }): numb
 
 function nextChangeMs(rows: readonly KeyRow[], now: number): number {
   const moments = rows.flatMap((row) => [row.activeAtMs, row.expiresAtMs ?? 0]);
-  return Math.min(now + rotationMs, ...moments.filter((moment) => moment > now));
+  return Math.min(now + renewMsMax, ...moments.filter((moment) => moment > now));
 }
 
 /**

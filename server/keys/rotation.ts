@@ -6,8 +6,6 @@ import type { NewKey } from '#server/store/key.ts';
 import { isSigningAlg, publicJwk } from '#tokens/jws.ts';
 import { newPrivateKey, newSecret, newSecretKid, thumbprint } from '#tokens/material.ts';
 
-const dayMs = 86_400_000;
-
 /** What the schedule looks at of a stored key. */
 export interface Standing {
   readonly id: string;
@@ -27,14 +25,14 @@ export interface Due {
 
 /**
  * The keys that must be made now: at once where a slot has none that is active, and ahead of use
- * where the newest will have signed for `rotationDays` (0: never). The id comes from the key that
+ * where the newest will have signed for `rotationSeconds` (0: never). The id comes from the key that
  * is succeeded, so nodes that decide the same at the same time make one key, not many.
  */
 export function dueKeys(
   slots: readonly Slot[],
   keys: readonly Standing[],
   nowMs: number,
-  rotationDays: number,
+  rotationSeconds: number,
 ): readonly Due[] {
   return slots.flatMap((slot) => {
     const ours = keys
@@ -45,8 +43,8 @@ export function dueKeys(
     if (newest === undefined || ours.every((key) => key.activeAtMs > nowMs)) {
       return [{ slot, id: uuidFrom([...name, ...ours.map((key) => key.id)]), activeInSeconds: 0 }];
     }
-    const dueAtMs = newest.activeAtMs + rotationDays * dayMs - slot.leadSeconds * 1000;
-    if (rotationDays === 0 || dueAtMs > nowMs) return [];
+    const dueAtMs = newest.activeAtMs + (rotationSeconds - slot.leadSeconds) * 1000;
+    if (rotationSeconds === 0 || dueAtMs > nowMs) return [];
     return [{ slot, id: uuidFrom([...name, newest.id]), activeInSeconds: slot.leadSeconds }];
   });
 }

@@ -11,27 +11,66 @@ export const accessTokenAlg: SigningAlg = 'ES256';
 const daySeconds = 86_400;
 const hourSeconds = 3_600;
 
-/** How long a signing key is published before it signs, so that every relying party has it. */
-export const signingLeadSeconds = 24 * hourSeconds;
-/** The same for secrets: twice the longest time for which a node may not have read the table. */
-export const secretLeadSeconds = 600;
-/** Every node reads the key table this often, whatever the feed says (an idle feed does not poll). */
-export const reloadSeconds = 240;
+/** When keys are made, used and deleted; all in seconds. */
+export interface Schedule {
+  /** Age at which a key is replaced. */
+  readonly rotationSeconds: number;
+  /** How often a node looks whether keys are due. */
+  readonly lookSeconds: number;
+  /** How often a node looks whether keys are spent. */
+  readonly cleanUpSeconds: number;
+  /** Every node reads the key table this often, whatever the feed says (an idle feed does not poll). */
+  readonly reloadSeconds: number;
+  /** How long a signing key is published before it signs, so that every relying party has it. */
+  readonly signingLeadSeconds: number;
+  /** The same for secrets: twice the longest time for which a node may not have read the table. */
+  readonly secretLeadSeconds: number;
+  /** Added to what a retired key protects, for clocks, transfers and requests under way. */
+  readonly marginSeconds: number;
+  /**
+   * Hints of logout requests are ID tokens that expired long ago (RP-Initiated Logout 1.0 §2), so
+   * their keys stay published for half a year after the last signature.
+   */
+  readonly hintSeconds: number;
+  /** Clients may have longer lifetimes than the deployment; the rows are asked, but not before this. */
+  readonly longestSeconds: number;
+}
 
-/** Added to what a retired key protects, for clocks, transfers and requests under way. */
-const marginSeconds = daySeconds;
-/**
- * Hints of logout requests are ID tokens that expired long ago (RP-Initiated Logout 1.0 §2), so
- * their keys stay published for half a year after the last signature.
- */
-const idTokenKeepSeconds = 180 * daySeconds;
-/** Clients may have longer access tokens than the deployment; the high-water mark comes on top. */
-const accessTokenKeepSeconds = 30 * daySeconds;
+/** The schedule of a deployment; with `insecureKeyRotationSeconds` one that can be watched. */
+export function scheduleOf(config: {
+  readonly keyRotationDays: number;
+  readonly insecureKeyRotationSeconds?: number | undefined;
+}): Schedule {
+  const short = config.insecureKeyRotationSeconds;
+  if (short === undefined) {
+    return {
+      rotationSeconds: config.keyRotationDays * daySeconds,
+      lookSeconds: hourSeconds,
+      cleanUpSeconds: daySeconds,
+      reloadSeconds: 240,
+      signingLeadSeconds: 24 * hourSeconds,
+      secretLeadSeconds: 600,
+      marginSeconds: daySeconds,
+      hintSeconds: 180 * daySeconds,
+      longestSeconds: 30 * daySeconds,
+    };
+  }
+  const [third, twelfth] = [short / 3, short / 12];
+  return {
+    rotationSeconds: short,
+    lookSeconds: twelfth,
+    cleanUpSeconds: twelfth,
+    reloadSeconds: twelfth,
+    signingLeadSeconds: third,
+    secretLeadSeconds: third,
+    marginSeconds: third,
+    hintSeconds: third,
+    longestSeconds: third,
+  };
+}
+
 /** Browsers keep a cookie for 400 days at most (RFC 6265bis §5.5). */
 const sessionCookieKeepSeconds = 400 * daySeconds;
-
-/** Clients may have longer idle lifetimes too: the chains are asked, but not before they must be. */
-const refreshKeepSeconds = 30 * daySeconds;
 
 /** What a retired key waits for beyond its time, checked in the rows (server/store/key.ts). */
 export type Held = 'nothing' | 'access_tokens' | 'chains' | 'client_secrets';
@@ -68,13 +107,14 @@ export interface Lifetimes {
 }
 
 /** All slots of a deployment. */
-export function slotsOf(lifetimes: Lifetimes): readonly Slot[] {
-  const accessKeep = Math.max(lifetimes.accessTokenSeconds, accessTokenKeepSeconds) + marginSeconds;
+export function slotsOf(lifetimes: Lifetimes, schedule: Schedule): readonly Slot[] {
+  const { marginSeconds, longestSeconds } = schedule;
+  const accessKeep = Math.max(lifetimes.accessTokenSeconds, longestSeconds) + marginSeconds;
   const seal = (group: SealGroup, keepSeconds: number, heldBy: Held): Slot => ({
     setName: sealSets[group],
     alg: 'A256GCM',
     use: 'seal',
-    leadSeconds: secretLeadSeconds,
+    leadSeconds: schedule.secretLeadSeconds,
     keepSeconds,
     heldBy,
   });
@@ -82,7 +122,7 @@ export function slotsOf(lifetimes: Lifetimes): readonly Slot[] {
     setName,
     alg: 'HS256',
     use: 'mac',
-    leadSeconds: secretLeadSeconds,
+    leadSeconds: schedule.secretLeadSeconds,
     keepSeconds,
     heldBy,
   });
@@ -90,8 +130,8 @@ export function slotsOf(lifetimes: Lifetimes): readonly Slot[] {
     setName: idTokenSet,
     alg,
     use: 'sig',
-    leadSeconds: signingLeadSeconds,
-    keepSeconds: lifetimes.idTokenSeconds + idTokenKeepSeconds,
+    leadSeconds: schedule.signingLeadSeconds,
+    keepSeconds: lifetimes.idTokenSeconds + schedule.hintSeconds,
     heldBy: 'nothing',
   });
   return [
@@ -99,7 +139,7 @@ export function slotsOf(lifetimes: Lifetimes): readonly Slot[] {
     seal('code', lifetimes.codeSeconds + marginSeconds, 'nothing'),
     seal('access_token', accessKeep, 'access_tokens'),
     seal('session_cookie', sessionCookieKeepSeconds + marginSeconds, 'nothing'),
-    mac(refreshMacSet, lifetimes.refreshTokenSeconds + refreshKeepSeconds, 'chains'),
+    mac(refreshMacSet, lifetimes.refreshTokenSeconds + longestSeconds, 'chains'),
     mac(pepperSet, marginSeconds, 'client_secrets'),
     idToken('RS256'),
     idToken('PS256'),
@@ -109,7 +149,7 @@ export function slotsOf(lifetimes: Lifetimes): readonly Slot[] {
       setName: accessTokenSet,
       alg: accessTokenAlg,
       use: 'sig',
-      leadSeconds: signingLeadSeconds,
+      leadSeconds: schedule.signingLeadSeconds,
       keepSeconds: accessKeep,
       heldBy: 'access_tokens',
     },

@@ -212,7 +212,7 @@ const deleteSpent: Statement = {
   text: `
 with ${locked}, slot as (
   select s.set_name, s.alg, s.use, s.keep_seconds, s.held_by
-  from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[])
+  from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[])
     as s (set_name, alg, use, keep_seconds, held_by)
 ), spent as (
   select k.id
@@ -226,8 +226,8 @@ with ${locked}, slot as (
         and (n.active_at, n.kid) > (k.active_at, k.kid)
     )
     and case s.held_by
-      when 'access_tokens' then o.access_expiry_high_water < now() - interval '1 day'
-        and k.retired_at + make_interval(secs => o.access_seconds_max) < now() - interval '1 day'
+      when 'access_tokens' then o.access_expiry_high_water < now() - make_interval(secs => $6)
+        and k.retired_at + make_interval(secs => o.access_seconds_max + $6) < now()
       when 'chains' then not exists (
         select 1 from chain c
         where c.mac_kid = k.kid and c.refreshable and c.revoked_at is null and c.expires_at > now())
@@ -236,9 +236,9 @@ with ${locked}, slot as (
       else true end
 ), gone as (
   delete from key k using locked l, spent s where l.held and k.id = s.id
-  returning k.set_name
+  returning k.set_name, k.kid
 ), ${tell('gone')}
-select count(*)::int as gone from gone`,
+select g.set_name, g.kid from gone g`,
 };
 
 /** What the clean-up needs to know of a slot (server/keys/slots.ts). */
@@ -251,22 +251,25 @@ export interface SpentRule {
 }
 
 /**
- * Deletes retired keys that protect nothing any more, and never the newest active one of its kind.
- * For MAC keys this reads the chains, in order, until it meets one that needs the key: it only
- * happens once a key has been retired, from one node, and no more than once a day.
+ * Deletes retired keys that protect nothing any more, and never the newest active one of its kind;
+ * resolves to those that are gone. Access tokens are given `marginSeconds` beyond their end. For
+ * MAC keys this reads the chains, in order, until it meets one that needs the key: it only happens
+ * once a key has been retired, from one node, and no more than once a day.
  */
 export async function deleteSpentKeys(
   database: Database,
   rules: readonly SpentRule[],
-): Promise<number> {
-  const [row] = await database.query<{ gone: number }>(deleteSpent, [
+  marginSeconds: number,
+): Promise<readonly { readonly setName: string; readonly kid: string }[]> {
+  const rows = await database.query<{ set_name: string; kid: string }>(deleteSpent, [
     rules.map((rule) => rule.setName),
     rules.map((rule) => rule.alg),
     rules.map((rule) => rule.use),
     rules.map((rule) => rule.keepSeconds),
     rules.map((rule) => rule.heldBy),
+    marginSeconds,
   ]);
-  return row?.gone ?? 0;
+  return rows.map((row) => ({ setName: row.set_name, kid: row.kid }));
 }
 
 function valuesOf(keys: readonly NewKey[]): unknown[] {

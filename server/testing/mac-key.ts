@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { loadConfig } from '#server/config/config.ts';
 import { readMasterKeys } from '#server/keys/master.ts';
 import { makeKey } from '#server/keys/rotation.ts';
-import { refreshMacSet, slotsOf } from '#server/keys/slots.ts';
+import { refreshMacSet, scheduleOf, slotsOf } from '#server/keys/slots.ts';
 import { openDatabase } from '#server/store/database.ts';
 import { storeKeys } from '#server/store/key.ts';
 
@@ -16,7 +16,8 @@ export async function rotateMacKey(
   activeInSeconds: number,
 ): Promise<string> {
   const env = { GATEHOUSE_DATABASE_URL: databaseUrl };
-  const slots = slotsOf(loadConfig({ env, readFile: () => '' }));
+  const config = loadConfig({ env, readFile: () => '' });
+  const slots = slotsOf(config, scheduleOf(config));
   const slot = slots.find((one) => one.setName === refreshMacSet);
   const master = await readMasterKeys(masterKeyPath);
   if (slot === undefined || master === undefined) throw new Error('no slot or no master key');

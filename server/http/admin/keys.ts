@@ -12,6 +12,7 @@ import {
   isBuiltInSet,
   isReservedSet,
   pepperSet,
+  scheduleOf,
   slotsOf,
 } from '#server/keys/slots.ts';
 import type { Node } from '#server/node.ts';
@@ -121,7 +122,8 @@ async function store(
  * meets what it seals or signs without having it.
  */
 async function rotate(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
-  const slots = slotsOf(node.config).filter(({ setName }) => setName === setOf(c));
+  const all = slotsOf(node.config, scheduleOf(node.config));
+  const slots = all.filter(({ setName }) => setName === setOf(c));
   if (slots.length === 0)
     return refuse('not_found', 'Gatehouse has no keys of its own by this name.');
   const due = slots.map((slot) => ({ slot, id: newId(), activeInSeconds: 0 }));
