@@ -176,6 +176,22 @@ const recovery: readonly Command[] = [
     ],
     run: async (...given) => (await import('./recover.ts')).recoverDatabase(...given),
   },
+  {
+    name: 'pairwise-salt forget',
+    summary: 'Lets the deployment go on with another pairwise salt.',
+    details: [
+      'A node whose pairwise salt is not that of the first one does not start. After this command ' +
+        'the next one to start is the first. Stop every node before: those that run keep the salt ' +
+        'they have. Where the salt is another one then, every app with pairwise subjects sees other ' +
+        'identifiers of the same people.',
+    ],
+    options: { yes: { type: 'boolean', about: 'Does it.' } },
+    example: [
+      '$ node cli/main.ts pairwise-salt forget --yes',
+      'Forgotten. The next node that starts says which pairwise salt is right.',
+    ],
+    run: async (...given) => (await import('./pairwise-salt.ts')).pairwiseSaltForget(...given),
+  },
 ];
 
 const clients: readonly Command[] = [

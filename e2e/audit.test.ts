@@ -348,6 +348,8 @@ describe('the door', () => {
 /** Actions whose test stands elsewhere, because it needs more than a running server. */
 const elsewhere: Readonly<Record<string, string>> = {
   'password.guess_slowed': 'server/identity/login.test.ts',
+  'key.expire': 'e2e/key-rotation.test.ts',
+  'pairwise_salt.forget': 'e2e/pairwise-salt.test.ts',
 };
 
 test('every action of the list was provoked', async () => {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
 import { macKidOf } from '#server/testing/mac-key.ts';
 import {
   authorizationParameters,
@@ -30,6 +30,7 @@ const loadMs = 30_000;
 const spentMsMax = 45_000;
 
 let deployment: TwoNodes;
+let owner: pg.Client;
 beforeAll(async () => {
   const life = String(lifeSeconds);
   deployment = await deployTwo({
@@ -43,8 +44,13 @@ beforeAll(async () => {
       GATEHOUSE_REFRESH_GRACE_SECONDS: '2',
     },
   });
+  owner = new pg.Client({ connectionString: deployment.database.urls.owner });
+  await owner.connect();
 });
-afterAll(() => deployment?.close());
+afterAll(async () => {
+  await owner?.end();
+  await deployment?.close();
+});
 
 interface KeyLine {
   readonly set: string;
@@ -52,10 +58,7 @@ interface KeyLine {
 }
 
 async function rows<Row extends object>(text: string, values: readonly unknown[] = []) {
-  const answer = await withClient(deployment.database.urls.owner, (client) =>
-    client.query<Row>(text, [...values]),
-  );
-  return answer.rows;
+  return (await owner.query<Row>(text, [...values])).rows;
 }
 
 /** The keys that sign, seal and hash at this moment: the newest active one of each kind. */
@@ -247,3 +250,16 @@ test('R22: keys rotate on schedule under load; nothing fails, and what is over i
   await expect.poll(() => told('key.expire')).toContain(`pepper ${firstPepper}`);
   expect(await told('key.first')).toContain('"id":"hydra.jwt.access-token ');
 }, 180_000);
+
+test('a chain is kept until no verifier of its login and no code of that could come again', async () => {
+  const { a } = deployment;
+  const client = await a.register();
+  await connect(a, client, { login: { subject: 'somebody-quick' } });
+  const kept = await rows<{ seconds: number }>(
+    `select extract(epoch from c.keep_until - c.created_at)::float8 as seconds from chain c
+     where c.client_id = $1`,
+    [client.id],
+  );
+  // A flow lives this long, and a code made at its end as long again.
+  expect(kept.map(({ seconds }) => seconds >= 2 * lifeSeconds)).toEqual([true]);
+});

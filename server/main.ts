@@ -25,6 +25,7 @@ import { createMetrics, type Metrics } from '#server/operation/metrics.ts';
 import { createRateLimits } from '#server/operation/rate-limits.ts';
 import { startSweeper } from '#server/operation/sweeper.ts';
 import { openTracing } from '#server/operation/tracing.ts';
+import { ensurePairwiseSalt } from '#server/pairwise-salt.ts';
 import { openPositionFile } from '#server/position.ts';
 import { releasedMigrations, schemaLockKey } from '#server/schema/migrate.ts';
 import { raiseAccessSeconds } from '#server/store/control.ts';
@@ -73,6 +74,8 @@ export async function runServer(
   await raiseAccessSeconds(database, config.accessTokenSeconds);
   const opened = await openNode(config, database, log, metrics);
   const node = { ...opened, tracing, feed: tracing?.feed(opened.feed) ?? opened.feed };
+  const pairwiseSalt = await readPairwiseSalt(config);
+  await ensurePairwiseSalt(database, node.keys, pairwiseSalt);
   const writes = createWrites(database, metrics);
   const engine: Engine = {
     ...node,
@@ -80,7 +83,7 @@ export async function runServer(
     writes: tracing?.writes(writes) ?? writes,
     lever: createLever({ ...node, accessTokenSeconds: config.accessTokenSeconds }),
     rateLimits: config.rateLimits ? createRateLimits() : undefined,
-    pairwiseSalt: await readPairwiseSalt(config),
+    pairwiseSalt,
     errorPage: (c, refusal) => showError(config, c, refusal),
   };
   watch(engine);

@@ -38,6 +38,8 @@ export interface Keys {
   settled(): Promise<void>;
   /** The secret part of a key as table `key` holds it, under the first master key. */
   wrap: MasterKeys['wrap'];
+  /** The other way round, under any master key of this node. */
+  unwrap: MasterKeys['unwrap'];
   /** Forgets timers. */
   close(): void;
 }

@@ -33,6 +33,10 @@ export const auditActions = {
   'key.rotate': { target: 'key', about: 'The schedule made the successor of a key.' },
   'key.first': { target: 'key', about: 'A key was made where there was none: the first start.' },
   'key.expire': { target: 'key', about: 'The schedule deleted a key that nothing needs any more.' },
+  'pairwise_salt.forget': {
+    target: 'deployment',
+    about: 'On the command line the next start was allowed another pairwise salt.',
+  },
   'credential.create': { target: 'credential', about: 'An admin credential was made.' },
   'credential.delete': { target: 'credential', about: 'An admin credential was deleted.' },
   'revocation.create': {

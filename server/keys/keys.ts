@@ -167,6 +167,7 @@ export async function openKeys(options: KeysOptions): Promise<Keys> {
     reload,
     settled: reloads.settled,
     wrap: master.wrap,
+    unwrap: master.unwrap,
     close: timers.clear,
   };
 }

@@ -57,3 +57,40 @@ where o.singleton and (
 export async function settleAccessSeconds(database: Database, seconds: number): Promise<void> {
   await database.query(settle, [seconds]);
 }
+
+const readSalt: Statement = {
+  name: 'control_pairwise_salt',
+  text: 'select o.pairwise_salt from control o where o.singleton',
+};
+
+/** What is known of the pairwise salt (server/pairwise-salt.ts); undefined: nothing. */
+export async function readPairwiseSaltSeal(database: Database): Promise<Buffer | undefined> {
+  const [row] = await database.query<{ pairwise_salt: Buffer | null }>(readSalt, []);
+  return row?.pairwise_salt ?? undefined;
+}
+
+const putSalt: Statement = {
+  name: 'control_put_pairwise_salt',
+  text: `
+update control set pairwise_salt = $2
+where singleton and pairwise_salt is not distinct from $1::bytea`,
+};
+
+/** Puts `next` in the place of `before`; nothing where another process was faster. */
+export async function putPairwiseSaltSeal(
+  database: Database,
+  before: Buffer | undefined,
+  next: Buffer,
+): Promise<void> {
+  await database.query(putSalt, [before ?? null, next]);
+}
+
+const dropSalt: Statement = {
+  name: 'control_drop_pairwise_salt',
+  text: 'update control set pairwise_salt = null where singleton',
+};
+
+/** From here on nothing is known of the pairwise salt. */
+export async function dropPairwiseSaltSeal(database: Database): Promise<void> {
+  await database.query(dropSalt, []);
+}
