@@ -57,15 +57,18 @@ describe('security: requests that look alike', () => {
 
   test('security 24: another client with the same token at the same moment gets nothing', async () => {
     const { refresh: token } = await connect(deployment, client);
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, async (_, n) => {
-        const caller = n % 2 === 0 ? client : other;
-        return { caller, answer: await refresh(deployment, caller, token) };
-      }),
-    );
-    for (const { caller, answer } of answers) {
-      expect(answer.status).toBe(caller === client ? 200 : 400);
-      if (caller === other) expect(answer.body.error).toBe('invalid_grant');
+    // The first round opens the connections; from the second on they do arrive at once.
+    for (let round = 0; round < 5; round += 1) {
+      const answers = await Promise.all(
+        Array.from({ length: 40 }, async (_, n) => {
+          const caller = n % 2 === 0 ? client : other;
+          return { caller, answer: await refresh(deployment, caller, token) };
+        }),
+      );
+      for (const { caller, answer } of answers) {
+        expect(answer.status).toBe(caller === client ? 200 : 400);
+        if (caller === other) expect(answer.body.error).toBe('invalid_grant');
+      }
     }
   });
 

@@ -273,6 +273,10 @@ describe('security: the edge', () => {
     const url = authorizationUrl(deployment, authorizationParameters(client, newPkce()));
     const started = await call(url, { headers: spoofed });
     expect(started.headers.get('location')).toContain(deployment.issuer);
+    // The line of a refused request names the address; it is written a moment later.
+    const refused = await call(`${publicUrl}/ui/error`, { headers: spoofed });
+    const id = refused.headers.get('x-request-id') ?? 'no request id';
+    await expect.poll(() => deployment.server.output(), { timeout: 5_000 }).toContain(id);
     expect(deployment.server.output()).not.toContain('198.51.100.77');
   });
 });

@@ -129,7 +129,10 @@ test('processes that start at once on an empty database make one set of keys', a
 });
 
 test('security 53: table key holds no secret in clear, and no log line does', async () => {
-  await open();
+  const keys = await open();
+  const { d = '' } =
+    keys.current().signingKey('id_token', 'RS256')?.privateKey.export({ format: 'jwk' }) ?? {};
+  expect(d).not.toBe('');
   const master = (await readFile(join(dataDir, 'master-key'), 'utf8')).trim();
   const rows = await sql<{ wrapped: Buffer; public_jwk: object | null }>(
     'select wrapped, public_jwk from key',
@@ -137,6 +140,7 @@ test('security 53: table key holds no secret in clear, and no log line does', as
   for (const { wrapped, public_jwk } of rows) {
     expect(wrapped.includes(Buffer.from(master, 'base64'))).toBe(false);
     expect(wrapped.includes(Buffer.from('PRIVATE'))).toBe(false);
+    expect(wrapped.includes(Buffer.from(d, 'base64url'))).toBe(false);
     expect(Object.keys(public_jwk ?? {})).not.toContain('d');
   }
   expect(lines.join('')).not.toContain(master);
