@@ -25,6 +25,8 @@ function welch(first: () => unknown, second: () => unknown): { t: number; apart:
   }
   const [a, b] = times.map((list) => summary(list.sort((x, y) => x - y).slice(0, list.length / 2)));
   if (a === undefined || b === undefined) throw new Error('two classes were measured');
+  // So far apart that the faster half is of one class: without this no number, where it is largest.
+  if (a.count < 2 || b.count < 2) return { t: Infinity, apart: Infinity };
   const t = (a.mean - b.mean) / Math.sqrt(a.variance / a.count + b.variance / b.count);
   return { t: Math.abs(t), apart: Math.abs(a.mean - b.mean) / Math.min(a.mean, b.mean) };
 }
