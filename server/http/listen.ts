@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
@@ -50,7 +51,8 @@ export async function listen(app: Hono<Env>, options: ListenOptions): Promise<Li
   const silent = silentSockets(server, options.tls !== undefined);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, () => {
+    const { port, host } = options;
+    server.listen({ port, host, ...ownSocket(port) }, () => {
       server.off('error', reject);
       resolve();
     });
@@ -60,6 +62,17 @@ export async function listen(app: Hono<Env>, options: ListenOptions): Promise<Li
     port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
     close: (drainSeconds) => closed(server, silent, drainSeconds),
   };
+}
+
+/**
+ * Workers listen by themselves, and the kernel deals out connections. Dealt out by the primary, as
+ * node:cluster does it, a connection on its way to a worker that is killed stays open and is never
+ * answered (27 of 15,000 with a kill each 0.4 s; by the kernel none, and 2.7 times as many answers).
+ * Elsewhere than on Linux, and where each worker would get another port, the primary deals.
+ */
+function ownSocket(port: number) {
+  const can = cluster.isWorker && process.platform === 'linux' && port !== 0;
+  return can ? { reusePort: true, exclusive: true } : {};
 }
 
 /** The connections that have not made a request yet; Node counts those as busy, we do not. */
