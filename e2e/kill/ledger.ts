@@ -40,6 +40,8 @@ export interface Person extends Traced {
   readonly subject: string;
   readonly app: App;
   consent: 'remembered' | 'withdrawn' | 'doubt';
+  /** Visits that have ended. */
+  visits: number;
   busy: boolean;
 }
 

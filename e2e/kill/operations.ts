@@ -355,14 +355,19 @@ async function withdraw(scene: Scene, app: App, subject: string): Promise<void> 
   const { ledger } = scene;
   const lines = ledger.lines.filter((line) => line.subject === subject && line.app === app);
   const people = ledger.people.filter((one) => one.subject === subject && one.app === app);
-  for (const person of people) person.consent = 'doubt';
+  const visits = people.map((person) => person.visits);
+  for (const person of people) {
+    person.consent = 'doubt';
+    note(person, 'withdrawal asked for');
+  }
   const query = `subject=${subject}&client=${app.client.id}`;
   await kill(scene, 'consent withdrawn', lines, () =>
     nodeOf(scene).admin('DELETE', `/admin/oauth2/auth/sessions/consent?${query}`),
   );
-  for (const person of people) {
-    // Who is just giving it again may come before the withdrawal, or after it.
-    person.consent = person.busy ? 'doubt' : 'withdrawn';
+  for (const [index, person] of people.entries()) {
+    // What was given while that was under way came before the withdrawal, or after it.
+    const isOverlapped = person.busy || person.visits !== visits[index];
+    person.consent = isOverlapped ? 'doubt' : 'withdrawn';
     note(person, `consent withdrawn: ${person.consent}`);
   }
 }
@@ -377,16 +382,16 @@ export async function meetSomebody(scene: Scene): Promise<void> {
     subject: `person-${randomUUID()}`,
     app,
     consent: 'withdrawn',
+    visits: 0,
     busy: false,
     trace: [],
   };
   const person = known !== undefined && dice.chance(0.8) ? known : fresh;
+  if (person.consent === 'remembered' && dice.chance(0.3)) {
+    return withdraw(scene, person.app, person.subject);
+  }
   person.busy = true;
   try {
-    if (person.consent === 'remembered' && dice.chance(0.3)) {
-      person.busy = false;
-      return await withdraw(scene, person.app, person.subject);
-    }
     const isTouched = touching(ledger, person.subject);
     const line = await logIn(scene, person);
     // A journey that broke may have left the consent written.
@@ -396,6 +401,7 @@ export async function meetSomebody(scene: Scene): Promise<void> {
     if (person === fresh) ledger.people.push(person);
   } finally {
     person.busy = false;
+    person.visits += 1;
   }
 }
 
