@@ -160,14 +160,6 @@ test('deleting kills all it was issued: cutoff and fact with one number, which o
   expect(cutoffs).toEqual([{ seq: fact?.seq }]);
 });
 
-test('a longer access token raises how long facts are kept before it takes effect', async () => {
-  const clientId = await create({ client_credentials_grant_access_token_lifespan: '50h' });
-  const [fact] = await facts(clientId);
-  expect(fact?.seconds).toBe(50 * 3600 + 600);
-  const later = await create();
-  expect((await facts(later))[0]?.seconds).toBe(50 * 3600 + 600);
-});
-
 test('listing goes by client_id, and filters by name and owner', async () => {
   const owner = `owner-${randomUUID()}`;
   const ids = [];
