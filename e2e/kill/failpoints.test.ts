@@ -38,9 +38,20 @@ beforeAll(async () => {
   jwtApp = await a.register({ access_token_strategy: 'jwt' });
 });
 afterAll(async () => {
+  // One whose test failed before it was stopped.
+  for (const node of started) await node.close();
   await a?.close();
   await database?.close();
 });
+
+const started: Deployment[] = [];
+
+/** Starts node B. */
+async function armed(over: Readonly<Record<string, string>> = {}): Promise<Deployment> {
+  const b = await deploy({ database, env: { ...env, ...over } });
+  started.push(b);
+  return b;
+}
 
 /** One request, and how node A tells whether what it asks for has happened. */
 interface Deed {
@@ -264,7 +275,7 @@ async function dieOf(point: string, deed: Deed): Promise<boolean | undefined> {
   // The first audit entry of a process says that it started with insecure settings.
   const visit = point.startsWith('audit_insert') ? '@2' : '';
   const failpoints = { GATEHOUSE_INSECURE_FAILPOINTS: `${point}=kill${visit}` };
-  const b = await deploy({ database, env: { ...env, ...failpoints } });
+  const b = await armed(failpoints);
   expect(b.server.output()).toContain('INSECURE_FAILPOINTS is set');
   const told = await deed.act(b).catch(() => undefined);
   expect(told, 'an answer of a process that was to die').toBeUndefined();
@@ -290,7 +301,7 @@ describe('a process that is killed at a failpoint', () => {
 
   test('control: without a failpoint B answers, and it happens', async () => {
     const deed = await deeds.revoke?.();
-    const b = await deploy({ database, env });
+    const b = await armed();
     expect((await deed?.act(b))?.status).toBe(200);
     expect(await b.server.stop()).toBe(0);
     expect(await deed?.happened?.()).toBe(true);
@@ -307,10 +318,7 @@ describe('a process whose statements fail', () => {
   ];
   test('what was not committed is not acknowledged', async () => {
     const failpoints = failing.map((point) => `${point}=error`).join(',');
-    const b = await deploy({
-      database,
-      env: { ...env, GATEHOUSE_INSECURE_FAILPOINTS: failpoints },
-    });
+    const b = await armed({ GATEHOUSE_INSECURE_FAILPOINTS: failpoints });
     for (const name of ['revoke', 'delete_client', 'insert_client', 'redeem']) {
       const deed = await deeds[name]?.();
       const answer = await deed?.act(b);
@@ -322,10 +330,7 @@ describe('a process whose statements fail', () => {
 
   test('an answer of PostgreSQL that is lost is asked for again, and the first try counts', async () => {
     const failpoints = ['redeem', 'refresh'].map((name) => `${name}.after=error@1`).join(',');
-    const b = await deploy({
-      database,
-      env: { ...env, GATEHOUSE_INSECURE_FAILPOINTS: failpoints },
-    });
+    const b = await armed({ GATEHOUSE_INSECURE_FAILPOINTS: failpoints });
     const signedIn = await signIn(a, app, someone());
     const redeemed = await redeem(b, app, signedIn);
     expect(redeemed.status).toBe(200);
