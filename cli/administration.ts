@@ -96,7 +96,7 @@ const sessions: readonly Command[] = [
     options: { limit, json },
     example: [
       '$ node cli/main.ts session list 5f0c1f1e-4d3c-4b52-9d0a-8f7c6a0b1e22',
-      'session_id                            state  signed in             until                 remembered',
+      'session_id                            state  signed in             until                 kept',
       '019f8f9e-8d70-7d6e-b1c1-3a5b6c7d8e9f  live   2026-07-01T09:00:00Z  2026-07-31T09:00:00Z  yes',
     ],
     run: async (...given) => (await import('./session.ts')).sessionList(...given),

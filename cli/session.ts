@@ -10,7 +10,7 @@ export async function sessionList(input: Input, terminal: Terminal): Promise<num
   const subject = input.operand(0);
   const sessions = await listOf(admin, '/admin/sessions', { subject }, limit);
   showListing(input, terminal, sessions, {
-    heading: ['session_id', 'state', 'signed in', 'until', 'remembered'],
+    heading: ['session_id', 'state', 'signed in', 'until', 'kept'],
     cells: (session) => [
       field(session, 'session_id'),
       field(session, 'state'),

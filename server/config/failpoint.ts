@@ -38,6 +38,7 @@ export const failpointStatements = {
   delete_spent_keys: 'spent keys, removed',
   control_raise_access_seconds: 'a longer lifetime of access tokens',
   control_settle_access_seconds: 'how long access tokens live now',
+  control_put_pairwise_salt: 'the salt of pairwise subjects',
   identity_user_insert: 'a new user',
   identity_user_replace_password: 'a password hashed anew',
   sweep_chain: 'a slice of chains, swept',
