@@ -176,7 +176,8 @@ test('keys that are imported: any JSON, refused by the table', () => {
         if (isRefusal(result)) expect(result.refused in refusals).toBe(true);
       }
     }),
-    { numRuns: 1_000 },
+    // The example is one that a run of this test found: lengths checked where the type is wrong.
+    { numRuns: 1_000, examples: [[{ kid: { length: { toString: {} } } }]] },
   );
 });
 

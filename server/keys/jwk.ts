@@ -19,11 +19,16 @@ const rsaTooWeak =
 /** Printable and without spaces: it goes into headers, URLs and logs. */
 const keyName = /^[\x21-\x7e]{1,255}$/;
 
+/*
+ * Lengths are said here (`meta`) and checked below: Zod's own length checks run on whatever has a
+ * `length`, also where the type is wrong, and `{"kid":{"length":{"toString":{}}}}` makes them throw.
+ */
+
 /** The body that makes a key. */
 export const generateBody = z.object({
   alg: z.string(),
   use: z.enum(['sig', 'enc']),
-  kid: z.string().max(255).optional(),
+  kid: z.string().meta({ maxLength: 255 }).optional(),
 });
 
 /** Members that an import reads; others (RFC 7517 §4) are left aside. */
@@ -31,7 +36,7 @@ export const importedJwk = z.object({
   kty: z.enum(['RSA', 'EC', 'OKP']),
   alg: z.string(),
   use: z.enum(['sig', 'enc']).optional(),
-  kid: z.string().max(255).optional(),
+  kid: z.string().meta({ maxLength: 255 }).optional(),
   crv: z.string().optional(),
   x: z.string().optional(),
   y: z.string().optional(),
@@ -45,7 +50,9 @@ export const importedJwk = z.object({
   qi: z.string().optional(),
 });
 /** The body that replaces a set; its keys are judged one by one. */
-export const importedSet = z.object({ keys: z.array(z.unknown()).min(1).max(keysPerPutMax) });
+export const importedSet = z.object({
+  keys: z.array(z.unknown()).meta({ minItems: 1, maxItems: keysPerPutMax }),
+});
 
 /** True for a name that a set or a key may have. */
 export function isKeyName(name: string): boolean {
@@ -69,7 +76,8 @@ export function generationOf(
 /** The private keys of a JWK set that is to be imported; each kid once. */
 export function importSet(setName: string, body: unknown): Refusal | readonly PrivateKey[] {
   const parsed = importedSet.safeParse(body);
-  if (!parsed.success) {
+  const count = parsed.data?.keys.length ?? 0;
+  if (!parsed.success || count === 0 || count > keysPerPutMax) {
     return refuse('malformed_request', `Send {"keys": [...]} with 1 to ${keysPerPutMax} keys.`);
   }
   const keys: PrivateKey[] = [];
