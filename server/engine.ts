@@ -1,6 +1,6 @@
 import type { Refusal } from '#core/refusal.ts';
 import type { Failpoints } from '#server/failpoints.ts';
-import type { Ctx } from '#server/http/answer.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 import type { Lever } from '#server/lever.ts';
 import type { Node } from '#server/node.ts';
 import type { RateLimits } from '#server/operation/rate-limits.ts';

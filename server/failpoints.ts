@@ -7,7 +7,7 @@ import {
   failpointStatements,
   readFailpoint,
 } from '#server/config/failpoint.ts';
-import type { Env } from '#server/http/answer.ts';
+import type { Env } from '#server/http/frame/answer.ts';
 import { type Database, DatabaseUnavailable, type Statement } from '#server/store/database.ts';
 
 /** The failpoints that are armed in this process; what reaches none of them is not changed. */

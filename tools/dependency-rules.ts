@@ -29,6 +29,20 @@ export const dependencyRules: readonly IForbiddenRuleType[] = [
     to: { path: ['^server/(http|identity|testing)/', '/(hono|@hono)/'] },
   },
   {
+    name: 'frame-knows-no-endpoint',
+    comment: 'what every request gets knows none of the endpoints that get it',
+    severity: 'error',
+    from: { path: '^server/http/frame/', pathNot: test },
+    to: { path: '^server/http/', pathNot: '^server/http/frame/' },
+  },
+  {
+    name: 'authorization-knows-no-token-endpoint',
+    comment: 'a code is made here and redeemed there: the token endpoint imports what opens it',
+    severity: 'error',
+    from: { path: '^server/http/authorization/', pathNot: test },
+    to: { path: '^server/http/(token|handshake|admin)/' },
+  },
+  {
     name: 'engine-knows-no-identity',
     comment: 'the engine knows `sub`, a string; only what wires the processes imports identity',
     severity: 'error',

@@ -4,8 +4,6 @@ import { anonymous } from '#server/audit/entry.ts';
 import type { Engine } from '#server/engine.ts';
 import type { LimitedEndpoint } from '#server/operation/rate-limits.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { type Ctx, requestHeader } from './answer.ts';
-import type { Form } from './body.ts';
 import {
   type AuthenticatedClient,
   basicClientId,
@@ -13,9 +11,11 @@ import {
   presentedClient,
   provenClient,
 } from './client-authentication.ts';
-import { permitOrigin } from './cors.ts';
-import { limitedAnswer } from './limits.ts';
-import { trailOf } from './trail.ts';
+import { type Ctx, requestHeader } from './frame/answer.ts';
+import type { Form } from './frame/body.ts';
+import { permitOrigin } from './frame/cors.ts';
+import { limitedAnswer } from './frame/limits.ts';
+import { trailOf } from './frame/trail.ts';
 
 /**
  * The client that calls the token, revocation or introspection endpoint, or the answer it gets

@@ -1,7 +1,7 @@
 import type { Client, ClientAuthMethod } from '#core/client.ts';
 import { clientIdCharsMax } from '#core/client-field.ts';
 import { type Refusal, refusals, refuse } from '#core/refusal.ts';
-import { refusalAnswer } from '#server/http/answer.ts';
+import { refusalAnswer } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
 import type { ClientWithSecrets } from '#server/store/client.ts';
 import type { Keyring } from '#tokens/keyring.ts';

@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import type { SigningAlg } from '#core/client.ts';
 import { baseUrl } from '#server/config/config.ts';
-import type { Env } from '#server/http/answer.ts';
+import type { Env } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
 import { isUnavailable } from '#server/store/database.ts';
 import { signingAlgs } from '#tokens/jws.ts';

@@ -1,5 +1,5 @@
 import type { Hono } from 'hono';
-import { type Env, json } from './answer.ts';
+import { type Env, json } from './frame/answer.ts';
 
 /** What keeps the server from answering, by part (`database`, `keys`, `schema`); empty: ready. */
 export type Readiness = () => Promise<Readonly<Record<string, string>>>;

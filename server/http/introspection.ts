@@ -6,11 +6,11 @@ import { subjectFor } from '#server/subject.ts';
 import type { AccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';
-import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
-import { formBytesMax, readForm } from './body.ts';
 import { authenticateCaller } from './caller.ts';
-import { readChainClaims } from './chain-claims.ts';
 import { clientRefusalAnswer } from './client-authentication.ts';
+import { type Ctx, type Env, json, refusalAnswer } from './frame/answer.ts';
+import { formBytesMax, readForm } from './frame/body.ts';
+import { readChainClaims } from './token/chain-claims.ts';
 import { checkAccessToken } from './token-check.ts';
 
 /** The one answer for whatever is not alive, in constant shape (RFC 7662 §2.2; security 19). */

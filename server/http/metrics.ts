@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import type { Metrics } from '#server/operation/metrics.ts';
-import { type Env, noStore } from './answer.ts';
+import { type Env, noStore } from './frame/answer.ts';
 
 /** Prometheus metrics, at our door and at Hydra's. */
 export function metricsRoutes(metrics: Metrics): Hono<Env> {

@@ -6,12 +6,12 @@ import type { NewRevocation } from '#server/store/revocation.ts';
 import { openAccessToken } from '#tokens/access-token.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { readRefreshToken } from '#tokens/refresh-token.ts';
-import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
-import { formBytesMax, readForm } from './body.ts';
 import { authenticateCaller } from './caller.ts';
-import { permitOrigin } from './cors.ts';
+import { type Ctx, type Env, json, refusalAnswer } from './frame/answer.ts';
+import { formBytesMax, readForm } from './frame/body.ts';
+import { permitOrigin } from './frame/cors.ts';
+import { trailOf } from './frame/trail.ts';
 import { readJwtAccessToken } from './token-check.ts';
-import { trailOf } from './trail.ts';
 
 /** The revocation endpoint (RFC 7009): 200 for its own tokens and for unknown ones, after it holds. */
 export function revocationRoutes(engine: Engine): Hono<Env> {

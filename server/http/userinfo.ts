@@ -4,11 +4,11 @@ import type { Engine } from '#server/engine.ts';
 import { readClaimsOf } from '#server/store/chain.ts';
 import type { AccessToken } from '#tokens/access-token.ts';
 import { signJws } from '#tokens/jws.ts';
-import { type Ctx, type Env, json, noStore, refusalAnswer, requestHeader } from './answer.ts';
-import { formBytesMax, readForm } from './body.ts';
-import { readChainClaims } from './chain-claims.ts';
-import { permitOrigin } from './cors.ts';
-import { limited } from './limits.ts';
+import { type Ctx, type Env, json, noStore, refusalAnswer, requestHeader } from './frame/answer.ts';
+import { formBytesMax, readForm } from './frame/body.ts';
+import { permitOrigin } from './frame/cors.ts';
+import { limited } from './frame/limits.ts';
+import { readChainClaims } from './token/chain-claims.ts';
 import { checkAccessToken } from './token-check.ts';
 
 /** The userinfo endpoint (OIDC Core §5.3), by GET and POST. */

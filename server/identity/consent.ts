@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { isRefusal, refuse } from '#core/refusal.ts';
-import type { Ctx } from '#server/http/answer.ts';
-import { parseForm } from '#server/http/body.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import { parseForm } from '#server/http/frame/body.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
 import { destinationOf, harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';

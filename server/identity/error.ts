@@ -1,5 +1,5 @@
 import { html } from 'hono/html';
-import type { Ctx } from '#server/http/answer.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 import { harmless } from './display.ts';
 import { answerPage, type Page } from './page.ts';
 

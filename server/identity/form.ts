@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { getCookie, setCookie } from 'hono/cookie';
-import type { Ctx } from '#server/http/answer.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 
 /** The pages that hold a form; a token of one is worth nothing on another. */

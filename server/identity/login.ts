@@ -1,8 +1,8 @@
 import { html } from 'hono/html';
 import { isRefusal } from '#core/refusal.ts';
 import { auditActions } from '#server/audit/actions.ts';
-import type { Ctx } from '#server/http/answer.ts';
-import type { Form } from '#server/http/body.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import type { Form } from '#server/http/frame/body.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
 import { unknownChallenge } from './error.ts';
 import type { LoginRequest } from './handshake.ts';

@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { isRefusal } from '#core/refusal.ts';
-import type { Ctx } from '#server/http/answer.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 import { nameOf } from './app.ts';
 import { linkable } from './display.ts';
 import { unknownChallenge } from './error.ts';

@@ -1,6 +1,6 @@
 import { html, raw } from 'hono/html';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import type { Ctx } from '#server/http/answer.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 import { style, styleHash } from './style.ts';
 
 /** Escaped HTML, as the `html` template makes it. */

@@ -1,8 +1,8 @@
 import { type Refusal, refusals } from '#core/refusal.ts';
 import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
-import type { Ctx } from '#server/http/answer.ts';
-import { type Form, formBytesMax, readForm } from '#server/http/body.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import { type Form, formBytesMax, readForm } from '#server/http/frame/body.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Database } from '#server/store/database.ts';
 import { answerProblem, unavailable, unknownChallenge } from './error.ts';

@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
-import type { Env } from '#server/http/answer.ts';
+import type { Env } from '#server/http/frame/answer.ts';
 import type { Log } from '#server/operation/log.ts';
 import { type Database, DatabaseUnavailable } from '#server/store/database.ts';
 import type { Keyring } from '#tokens/keyring.ts';

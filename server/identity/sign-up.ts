@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { isRefusal } from '#core/refusal.ts';
-import type { Ctx } from '#server/http/answer.ts';
-import type { Form } from '#server/http/body.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import type { Form } from '#server/http/frame/body.ts';
 import { appCard, nameOf } from './app.ts';
 import { harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';

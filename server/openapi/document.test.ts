@@ -7,7 +7,7 @@ import { adminApp } from '#server/admin-app.ts';
 import type { Engine } from '#server/engine.ts';
 import { createAdminGate } from '#server/http/admin/authentication.ts';
 import { rolesFor } from '#server/http/admin/doors.ts';
-import { type Env, refusalAnswer } from '#server/http/answer.ts';
+import { type Env, refusalAnswer } from '#server/http/frame/answer.ts';
 import { createLever } from '#server/lever.ts';
 import { publicApp } from '#server/public-app.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';

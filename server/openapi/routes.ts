@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
-import type { Env } from '#server/http/answer.ts';
-import { openToAll } from '#server/http/cors.ts';
+import type { Env } from '#server/http/frame/answer.ts';
+import { openToAll } from '#server/http/frame/cors.ts';
 import { describeApi } from './document.ts';
 
 /** A browser or a generator may keep the description this long; it changes with a release. */

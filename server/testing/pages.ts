@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
 import { createAudit } from '#server/audit/audit.ts';
 import { loadConfig } from '#server/config/config.ts';
-import type { Env } from '#server/http/answer.ts';
+import type { Env } from '#server/http/frame/answer.ts';
 import { identityRoutes } from '#server/identity/routes.ts';
 import { createLog } from '#server/operation/log.ts';
 import { createMetrics } from '#server/operation/metrics.ts';

@@ -3,7 +3,7 @@ import type { AuditAction } from '#server/audit/actions.ts';
 import { auditActions } from '#server/audit/actions.ts';
 import type { Audit } from '#server/audit/audit.ts';
 import { type AuditEntry, type AuditOutcome, anonymous, type Target } from '#server/audit/entry.ts';
-import type { Ctx, Env } from '#server/http/answer.ts';
+import type { Ctx, Env } from '#server/http/frame/answer.ts';
 
 interface Door {
   readonly action: AuditAction;

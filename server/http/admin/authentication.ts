@@ -3,7 +3,7 @@ import type { MiddlewareHandler } from 'hono';
 import { isRefusal, type Refusal, refusals, refuse } from '#core/refusal.ts';
 import { auditActions } from '#server/audit/actions.ts';
 import { type Actor, anonymous } from '#server/audit/entry.ts';
-import { type Env, refusalAnswer, type Socketed } from '#server/http/answer.ts';
+import { type Env, refusalAnswer, type Socketed } from '#server/http/frame/answer.ts';
 
 import type { Node } from '#server/node.ts';
 import { type AdminRole, findCredential } from '#server/store/credential.ts';

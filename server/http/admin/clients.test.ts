@@ -4,8 +4,8 @@ import { isRefusal } from '#core/refusal.ts';
 import { adminPath, createAdminGate } from '#server/http/admin/authentication.ts';
 import { clientRoutes } from '#server/http/admin/clients.ts';
 import { credentialRoutes } from '#server/http/admin/credentials.ts';
-import type { Env } from '#server/http/answer.ts';
 import { presentedClient, provenClient } from '#server/http/client-authentication.ts';
+import type { Env } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';
 

@@ -14,8 +14,8 @@ import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { argon2id } from '#server/argon2.ts';
 import { adminRefusalAnswer } from '#server/http/admin/authentication.ts';
 import { pageLinks, pageOf } from '#server/http/admin/page.ts';
-import { type Ctx, type Env, json, noStore } from '#server/http/answer.ts';
-import { readJson } from '#server/http/body.ts';
+import { type Ctx, type Env, json, noStore } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import type { Node } from '#server/node.ts';
 import {
   type ClientWithSecrets,

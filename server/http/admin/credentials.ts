@@ -2,8 +2,8 @@ import { Hono } from 'hono';
 import { humanText, isObject, listed } from '#core/client-field.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { adminRefusalAnswer } from '#server/http/admin/authentication.ts';
-import { type Ctx, type Env, json, noStore } from '#server/http/answer.ts';
-import { readJson } from '#server/http/body.ts';
+import { type Ctx, type Env, json, noStore } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import { newId } from '#server/identifiers.ts';
 import type { Node } from '#server/node.ts';
 import {

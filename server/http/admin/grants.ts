@@ -3,9 +3,9 @@ import { decideNarrowing } from '#core/narrowing.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { parseScope } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import { narrowGrant, readGrant } from '#server/store/narrowing.ts';
-import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
-import { readJson } from '../body.ts';
 import { readInput } from '../handshake/input.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

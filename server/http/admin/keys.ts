@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
-import { type Ctx, type Env, json, refusalAnswer } from '#server/http/answer.ts';
-import { readJson } from '#server/http/body.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import { newId } from '#server/identifiers.ts';
 import { generationOf, importJwk, importSet, isKeyName } from '#server/keys/jwk.ts';
 import { makeKey, type PrivateKey, signingRow } from '#server/keys/rotation.ts';

@@ -1,5 +1,5 @@
 import { type Refusal, refuse } from '#core/refusal.ts';
-import type { Ctx } from '#server/http/answer.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 
 /** Entries on a page of an admin listing: Hydra's bounds. More than the most is cut to it. */
 export const pageSizeDefault = 250;

@@ -1,9 +1,9 @@
 import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import type { NewRevocation } from '#server/store/revocation.ts';
-import { type Ctx, type Env, json, refusalAnswer } from '../answer.ts';
-import { readJson } from '../body.ts';
 import { readInput } from '../handshake/input.ts';
 import { findToken } from '../revocation.ts';
 

@@ -3,7 +3,7 @@ import { clientIdCharsMax } from '#core/client-field.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { adminRefusalAnswer } from '#server/http/admin/authentication.ts';
 import { pageLinks, pageOf } from '#server/http/admin/page.ts';
-import { type Ctx, type Env, json, noStore } from '#server/http/answer.ts';
+import { type Ctx, type Env, json, noStore } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
 import {
   type StandingGrant,

@@ -1,10 +1,10 @@
 import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { openFlow, sealFlow } from '#server/http/authorization/flow.ts';
+import type { Ctx, Env } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import type { Node } from '#server/node.ts';
 import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
-import type { Ctx, Env } from '../answer.ts';
-import { readJson } from '../body.ts';
-import { openFlow, sealFlow } from '../flow.ts';
 import { answer } from './answer.ts';
 import { readInput } from './input.ts';
 import { readRejection } from './rejection.ts';

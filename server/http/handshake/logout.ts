@@ -2,9 +2,9 @@ import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { baseUrl } from '#server/config/config.ts';
 import type { Engine } from '#server/engine.ts';
+import { openLogout, sealLogout } from '#server/http/authorization/logout.ts';
+import { type Ctx, type Env, noStore, refusalAnswer } from '#server/http/frame/answer.ts';
 import { isTombstone, putTombstone } from '#server/store/flow-reference.ts';
-import { type Ctx, type Env, noStore, refusalAnswer } from '../answer.ts';
-import { openLogout, sealLogout } from '../logout.ts';
 import { answer } from './answer.ts';
 
 /** Hydra's logout handshake: read, accept or reject a `logout_challenge`. */

@@ -1,7 +1,7 @@
 import { isRefusal, type Refusal } from '#core/refusal.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import { readJson } from '#server/http/frame/body.ts';
 import type { Rejection } from '#tokens/flow.ts';
-import type { Ctx } from '../answer.ts';
-import { readJson } from '../body.ts';
 import { readInput } from './input.ts';
 
 /** Longest text of a rejection, in characters. */

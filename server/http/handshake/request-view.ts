@@ -3,11 +3,11 @@ import { parseAuthorizationRequest } from '#core/authorization-request.ts';
 import type { Client } from '#core/client.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { baseUrl } from '#server/config/config.ts';
+import { verifyIdTokenHint } from '#server/http/authorization/id-token-hint.ts';
+import { parseForm } from '#server/http/frame/body.ts';
 import type { Node } from '#server/node.ts';
 import type { Flow } from '#tokens/flow.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { parseForm } from '../body.ts';
-import { verifyIdTokenHint } from '../id-token-hint.ts';
 
 /** A flow with its request read again and its client looked up live. */
 export interface FlowView {

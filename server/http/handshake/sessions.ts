@@ -2,6 +2,7 @@ import { Hono, type MiddlewareHandler } from 'hono';
 import { clientIdCharsMax } from '#core/client-field.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
+import { type Ctx, type Env, json, noStore, refusalAnswer } from '#server/http/frame/answer.ts';
 import { type ListedGrant, listGrants } from '#server/store/consent-listing.ts';
 import {
   grantIdsOf,
@@ -10,7 +11,6 @@ import {
   sessionIdsOf,
 } from '#server/store/revocation.ts';
 import { pageLinks, pageOf } from '../admin/page.ts';
-import { type Ctx, type Env, json, noStore, refusalAnswer } from '../answer.ts';
 import { requestUrl } from './request-view.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

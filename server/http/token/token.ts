@@ -1,11 +1,11 @@
 import { Hono } from 'hono';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
-import { type Ctx, type Env, json, refusalAnswer } from './answer.ts';
-import { formBytesMax, readForm } from './body.ts';
-import { authenticateCaller } from './caller.ts';
+import { authenticateCaller } from '#server/http/caller.ts';
+import { type Ctx, type Env, json, refusalAnswer } from '#server/http/frame/answer.ts';
+import { formBytesMax, readForm } from '#server/http/frame/body.ts';
+import { permitOrigin } from '#server/http/frame/cors.ts';
 import { grantClientCredentials } from './client-credentials.ts';
-import { permitOrigin } from './cors.ts';
 import { redeemCode } from './redemption.ts';
 import { refreshTokens } from './refreshing.ts';
 import type { TokenRequest } from './token-request.ts';

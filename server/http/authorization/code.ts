@@ -1,10 +1,10 @@
 import type { AuthorizationRequest } from '#core/authorization-request.ts';
 import { refuse } from '#core/refusal.ts';
+import { requestedAudience } from '#server/http/handshake/request-view.ts';
 import { newId } from '#server/identifiers.ts';
 import { type Code, codePrefix, encodeCode } from '#tokens/code.ts';
 import type { ConsentDecision, Flow, FlowSession } from '#tokens/flow.ts';
 import { answerClient, refuseToClient } from './authorization-answer.ts';
-import { requestedAudience } from './handshake/request-view.ts';
 import { codeSealedCharsMax, sealForUrl } from './sealed.ts';
 import type { Asked, Visit } from './visit.ts';
 

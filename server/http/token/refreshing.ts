@@ -4,6 +4,8 @@ import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { validResource } from '#core/resource.ts';
 import { parseScope } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import { trailOf } from '#server/http/frame/trail.ts';
 import { newId } from '#server/identifiers.ts';
 import { DatabaseUnavailable } from '#server/store/database.ts';
 import type { ChainState, RefreshOutcome } from '#server/store/refresh.ts';
@@ -14,12 +16,10 @@ import {
   readRefreshToken,
   refreshTokenPrefix,
 } from '#tokens/refresh-token.ts';
-import type { Ctx } from './answer.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
 import type { TokenRequest } from './token-request.ts';
-import { trailOf } from './trail.ts';
 
 /**
  * Refreshes (RFC 6749 §6) in one statement. A retry inside the grace gets the same successor; reuse

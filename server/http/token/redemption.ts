@@ -3,17 +3,17 @@ import { earnsRefreshToken, isOffline, issueLifetimes, replaySeconds } from '#co
 import { validCodeVerifier } from '#core/pkce.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
+import { openFromUrl } from '#server/http/authorization/sealed.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import { trailOf } from '#server/http/frame/trail.ts';
 import { newId } from '#server/identifiers.ts';
 import { type Code, codePrefix, decodeCode } from '#tokens/code.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { makeRefreshToken } from '#tokens/refresh-token.ts';
-import type { Ctx } from './answer.ts';
 import { readChainClaims } from './chain-claims.ts';
 import { issueTokens } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
-import { openFromUrl } from './sealed.ts';
 import type { TokenRequest } from './token-request.ts';
-import { trailOf } from './trail.ts';
 
 /**
  * Redeems a code (RFC 6749 §4.1.3) in one statement. Client and PKCE verifier are right before

@@ -1,9 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type Refusal, refuse } from '#core/refusal.ts';
+import { cookieName, setCookie } from '#server/http/frame/cookies.ts';
 import type { Node } from '#server/node.ts';
 import { decodeFlow, encodeFlow, type Flow } from '#tokens/flow.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { cookieName, setCookie } from './cookies.ts';
 import { openFromUrl, sealForUrl, urlSealedCharsMax } from './sealed.ts';
 
 export type FlowPurpose =

@@ -1,7 +1,7 @@
 import type { Client } from '#core/client.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
+import type { Form } from '#server/http/frame/body.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import type { Ctx } from './answer.ts';
-import type { Form } from './body.ts';
 
 /** A token request whose client is who it says it is. */
 export interface TokenRequest {

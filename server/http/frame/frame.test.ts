@@ -3,13 +3,13 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { loadConfig } from '#server/config/config.ts';
+import { addHealth } from '#server/http/health.ts';
 import { createLog } from '#server/operation/log.ts';
 import { createMetrics } from '#server/operation/metrics.ts';
 import { DatabaseUnavailable } from '#server/store/database.ts';
 import { json } from './answer.ts';
 import { addPreflights, openToAll, permitOrigin } from './cors.ts';
 import { createFrame } from './frame.ts';
-import { addHealth } from './health.ts';
 import { type Listener, listen } from './listen.ts';
 
 const open: Listener[] = [];

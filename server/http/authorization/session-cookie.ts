@@ -1,7 +1,7 @@
+import { cookieName, setCookie } from '#server/http/frame/cookies.ts';
 import type { Node } from '#server/node.ts';
 import { createReader, createWriter } from '#tokens/codec.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import { cookieName, setCookie } from './cookies.ts';
 import { isSecure } from './flow.ts';
 
 const sessionCookie = 'gh_session';

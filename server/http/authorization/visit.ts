@@ -1,8 +1,8 @@
 import type { AuthorizationRequest, VerifiedRedirect } from '#core/authorization-request.ts';
 import type { Client } from '#core/client.ts';
 import type { Engine } from '#server/engine.ts';
+import type { Ctx } from '#server/http/frame/answer.ts';
 import type { Keyring } from '#tokens/keyring.ts';
-import type { Ctx } from './answer.ts';
 
 /** One request at the authorization endpoint: who asks, and with what keys it is answered. */
 export interface Visit {

@@ -1,7 +1,7 @@
 import type { VerifiedRedirect } from '#core/authorization-request.ts';
 import { type Refusal, refusals } from '#core/refusal.ts';
+import { noStore } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
-import { noStore } from './answer.ts';
 
 /** 303, never 307: a redirect must not replay a POST (RFC 9700 §4.12). */
 export function redirectTo(location: string, cookies: readonly string[] = []): Response {

@@ -3,19 +3,19 @@ import type { Client } from '#core/client.ts';
 import type { Parameters } from '#core/parameters.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
+import { type Ctx, type Env, requestHeader, requestQuery } from '#server/http/frame/answer.ts';
+import { formBytesMax, parseForm, readForm } from '#server/http/frame/body.ts';
+import { readCookies } from '#server/http/frame/cookies.ts';
+import { trailOf } from '#server/http/frame/trail.ts';
 import { newId } from '#server/identifiers.ts';
 import { isTombstone } from '#server/store/flow-reference.ts';
 import { resumeSession } from '#server/store/session.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { decodeLogout, encodeLogout, type LogoutFlow } from '#tokens/logout.ts';
-import { type Ctx, type Env, requestHeader, requestQuery } from './answer.ts';
 import { redirectTo } from './authorization-answer.ts';
-import { formBytesMax, parseForm, readForm } from './body.ts';
-import { readCookies } from './cookies.ts';
 import { type IdTokenHint, verifyIdTokenHint } from './id-token-hint.ts';
 import { openFromUrl, sealForUrl, urlSealedCharsMax } from './sealed.ts';
 import { forgetSession, sessionIdOf } from './session-cookie.ts';
-import { trailOf } from './trail.ts';
 
 type LogoutPurpose = 'logout_challenge' | 'logout_verifier';
 
