@@ -36,7 +36,7 @@ export default defineConfig({
           ...common,
           name: 'unit',
           include: ['{core,tokens,server,cli,sample,tools,migrate,bench}/**/*.test.ts'],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
         },
       },
       {

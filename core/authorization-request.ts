@@ -196,3 +196,8 @@ function words(text: string | undefined): string[] {
     .filter((word) => word !== '')
     .slice(0, hintListMax);
 }
+
+/** What may be asked for as an audience: Hydra's `audience` and RFC 8707's `resource`. */
+export function requestedAudience(request: AuthorizationRequest): string[] {
+  return [...new Set([...request.audience, ...request.resource])];
+}

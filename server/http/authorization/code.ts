@@ -1,6 +1,5 @@
-import type { AuthorizationRequest } from '#core/authorization-request.ts';
+import { type AuthorizationRequest, requestedAudience } from '#core/authorization-request.ts';
 import { refuse } from '#core/refusal.ts';
-import { requestedAudience } from '#server/http/handshake/request-view.ts';
 import { newId } from '#server/identifiers.ts';
 import { type Code, codePrefix, encodeCode } from '#tokens/code.ts';
 import type { ConsentDecision, Flow, FlowSession } from '#tokens/flow.ts';

@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import { requestedAudience } from '#core/authorization-request.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { openFlow, sealFlow } from '#server/http/authorization/flow.ts';
 import type { Ctx, Env } from '#server/http/frame/answer.ts';
@@ -9,14 +10,7 @@ import { answer } from './answer.ts';
 import { type Input, readInput } from './input.ts';
 import { rememberSecondsMax } from './login.ts';
 import { readRejection } from './rejection.ts';
-import {
-  type FlowView,
-  oidcContext,
-  requestedAudience,
-  requestUrl,
-  returnUrl,
-  viewFlow,
-} from './request-view.ts';
+import { type FlowView, oidcContext, requestUrl, returnUrl, viewFlow } from './request-view.ts';
 
 /** Session claims of one consent, as JSON text; over 4 KiB they travel by reference. */
 const claimsCharsMax = 32_000;

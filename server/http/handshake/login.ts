@@ -1,4 +1,5 @@
 import { Hono } from 'hono';
+import { requestedAudience } from '#core/authorization-request.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { openFlow, sealFlow } from '#server/http/authorization/flow.ts';
 import type { Ctx, Env } from '#server/http/frame/answer.ts';
@@ -8,7 +9,7 @@ import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
 import { answer } from './answer.ts';
 import { readInput } from './input.ts';
 import { readRejection } from './rejection.ts';
-import { oidcContext, requestedAudience, requestUrl, returnUrl, viewFlow } from './request-view.ts';
+import { oidcContext, requestUrl, returnUrl, viewFlow } from './request-view.ts';
 
 export const subjectCharsMax = 255;
 /** 400 days: browsers keep no cookie longer. */

@@ -47,11 +47,6 @@ export function requestUrl(node: Node, query: string): string {
   return `${baseUrl(node.config)}/oauth2/auth?${query}`;
 }
 
-/** What may be asked for as an audience: Hydra's `audience` and RFC 8707's `resource`. */
-export function requestedAudience(request: AuthorizationRequest): string[] {
-  return [...new Set([...request.audience, ...request.resource])];
-}
-
 /** Where the browser goes next, with the verifier that continues the flow. */
 export function returnUrl(node: Node, name: string, verifier: string): string {
   return `${baseUrl(node.config)}/oauth2/auth?${name}=${verifier}`;
