@@ -59,13 +59,32 @@ export async function announce(client: pg.Client, near: boolean, pollMs: number)
   await client.query('update migrate.control set near = $1, poll_ms = $2', [near, pollMs]);
 }
 
+/**
+ * One statement whose commit does not wait for the disk. Only for what a crash may undo: where it
+ * matters, a later commit of the same database flushes it first.
+ */
+async function withoutFlush(client: pg.Client, query: pg.QueryConfig): Promise<pg.QueryResult> {
+  try {
+    const [, , result] = await Promise.all([
+      client.query('begin'),
+      client.query('set local synchronous_commit = off'),
+      client.query(query),
+      client.query('commit'),
+    ]);
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    throw error;
+  }
+}
+
 /** Writers wait from here on, at most `msMax`. Changes nothing where the side is not live. */
 export async function hold(client: pg.Client, msMax: number): Promise<void> {
-  await client.query(
-    `update migrate.control set hold_until = clock_timestamp() + $1 * interval '1 millisecond'
-     where state = 'live'`,
-    [msMax],
-  );
+  await withoutFlush(client, {
+    text: `update migrate.control
+       set hold_until = clock_timestamp() + $1 * interval '1 millisecond' where state = 'live'`,
+    values: [msMax],
+  });
 }
 
 export async function release(client: pg.Client): Promise<void> {
@@ -139,11 +158,15 @@ export async function retire(client: pg.Client, fenceId: string, key: Buffer): P
   return rowCount === 1;
 }
 
-/** copy or retired -> live. False: the key does not fit, or somebody has opened it already. */
+/**
+ * copy or retired -> live. False: the key does not fit, or somebody has opened it already. A crash
+ * may undo it as long as nobody has written: then the key, which is published, opens it again.
+ */
 export async function open(client: pg.Client, key: Buffer): Promise<boolean> {
-  const { rows } = await client.query<{ opened: boolean }>('select migrate.open($1) as opened', [
-    key,
-  ]);
+  const { rows } = await withoutFlush(client, {
+    text: 'select migrate.open($1) as opened',
+    values: [key],
+  });
   return rows[0]?.opened === true;
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { z } from 'zod';
+import { openToTool } from './apply.ts';
 import { isToEnd, note } from './control.ts';
 import { inTransaction, withSession } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
@@ -12,7 +13,6 @@ import type { Run } from './migration.ts';
 import { textOf } from './names.ts';
 import { copyIn, copyOut, type KeyRange, nextBound, type ResolvedTable } from './projection.ts';
 import { insertRanges, markCopied, readRanges, type StoredRange } from './range.ts';
-import { openToTool } from './transfer.ts';
 
 export interface CopyOptions {
   /** Ranges at a time. */
@@ -44,22 +44,25 @@ export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'st
   const pace = { rows: 0 };
   let stopped = false;
   const work = async () => {
-    await withSession(run.blue, (origin) =>
-      withSession(run.green, async (destination) => {
-        for (let range = queue.shift(); range !== undefined; range = queue.shift()) {
-          if (await isToEnd(destination, run.signal)) {
-            stopped = true;
-            return;
-          }
-          await restrain(run, origin, options, pace.rows, startedMs);
-          const rows = await copyRange(run, tableOf(run, range), range, origin, destination);
-          rowsDone += rows;
-          pace.rows += rows;
-          const seconds = (performance.now() - startedMs) / 1000;
-          const rowsPerSecond = (rowsDone - before) / seconds;
-          report.progress({ phase: 'copy', rowsDone, rowsAll, rowsPerSecond });
+    const each = async (origin: pg.Client, destination: pg.Client) => {
+      for (let range = queue.shift(); range !== undefined; range = queue.shift()) {
+        if (await isToEnd(destination, run.signal)) {
+          stopped = true;
+          return;
         }
-      }),
+        await restrain(run, origin, options, pace.rows, startedMs);
+        const rows = await copyRange(run, tableOf(run, range), range, origin, destination);
+        rowsDone += rows;
+        pace.rows += rows;
+        const seconds = (performance.now() - startedMs) / 1000;
+        const rowsPerSecond = (rowsDone - before) / seconds;
+        report.progress({ phase: 'copy', rowsDone, rowsAll, rowsPerSecond });
+      }
+    };
+    await withSession(
+      run.blue,
+      (origin) => withSession(run.green, (destination) => each(origin, destination), 'plain'),
+      'plain',
     );
   };
   await Promise.all(Array.from({ length: Math.max(1, options.workers) }, work));

@@ -1,9 +1,16 @@
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { Failure, sentenceOf } from './failure.ts';
 
 export type Side = 'blue' | 'green';
 
 export const otherSide = (side: Side): Side => (side === 'blue' ? 'green' : 'blue');
+
+/**
+ * `pipelined`: statements go out without waiting for the answers to those before them, so several
+ * cost one round trip. `plain`: one after the other, which COPY needs.
+ */
+export type SessionKind = 'pipelined' | 'plain';
 
 /** One of the two databases, with the sessions that this run has there. */
 export interface Database {
@@ -13,7 +20,7 @@ export interface Database {
   /** For control rows and small questions; statements wait for each other. */
   readonly main: pg.Client;
   /** A further session, for bulk work and transactions; the caller ends it. */
-  connect(): Promise<pg.Client>;
+  connect(kind?: SessionKind): Promise<pg.Client>;
   close(): Promise<void>;
 }
 
@@ -37,12 +44,14 @@ export async function openDatabase(
   onLost: (error: Error) => void,
 ): Promise<Database> {
   const opened = new Set<pg.Client>();
-  const connect = async () => {
-    const client = await openSession(url, sessionName(run, 'work')).catch((error: unknown) => {
-      throw new Failure(
-        `The ${side} database (${placeOf(url)}) cannot be reached: ${sentenceOf(error)}`,
-      );
-    });
+  const connect = async (kind: SessionKind = 'pipelined') => {
+    const client = await openSession(url, sessionName(run, 'work'), kind).catch(
+      (error: unknown) => {
+        throw new Failure(
+          `The ${side} database (${placeOf(url)}) cannot be reached: ${sentenceOf(error)}`,
+        );
+      },
+    );
     opened.add(client);
     client.once('end', () => opened.delete(client));
     return client;
@@ -61,9 +70,14 @@ export async function openDatabase(
 }
 
 /** A session in which values look the same on every server. */
-export async function openSession(url: string, applicationName: string): Promise<pg.Client> {
+export async function openSession(
+  url: string,
+  applicationName: string,
+  kind: SessionKind,
+): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
+    pipeline: kind === 'pipelined',
     application_name: applicationName,
     connectionTimeoutMillis: connectMsMax,
     keepAlive: true,
@@ -75,9 +89,16 @@ export async function openSession(url: string, applicationName: string): Promise
     `set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres';
      set bytea_output = 'hex'; set extra_float_digits = 1; set xmloption = 'content';
      set standard_conforming_strings = on; set statement_timeout = 0; set jit = off;
+     set plan_cache_mode = force_generic_plan;
      set idle_in_transaction_session_timeout = ${idleInTransactionMsMax}`,
   );
   return client;
+}
+
+/** A statement that the session parses and plans once, however often it runs. */
+export function prepared(text: string, values: readonly unknown[]) {
+  const name = `m_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+  return { name, text, values: [...values] };
 }
 
 /** `work` in one transaction; `begin` says how it begins. */
@@ -101,8 +122,9 @@ export async function inTransaction<T>(
 export async function withSession<T>(
   database: Database,
   work: (client: pg.Client) => Promise<T>,
+  kind: SessionKind = 'pipelined',
 ): Promise<T> {
-  const client = await database.connect();
+  const client = await database.connect(kind);
   try {
     return await work(client);
   } finally {

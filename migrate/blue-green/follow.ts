@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import type { Batch } from './apply.ts';
 import { isToEnd, note } from './control.ts';
 import { type Database, withSession } from './database.ts';
 import { sqlStateOf } from './failure.ts';
@@ -7,7 +8,7 @@ import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
 import type { Route } from './resolve.ts';
 import { makeAgain } from './set-aside.ts';
-import { type Batch, type Ends, transfer } from './transfer.ts';
+import { type Ends, transfer } from './transfer.ts';
 
 export interface FollowOptions {
   /** Changes in one batch. */
@@ -24,7 +25,11 @@ const everything = 1_000_000;
 /** Two sessions for transfers on a route. */
 export function withEnds<T>(route: Route, work: (ends: Ends) => Promise<T>): Promise<T> {
   return withSession(route.origin, (origin) =>
-    withSession(route.destination, (destination) => work({ origin, destination })),
+    withSession(route.destination, async (destination) => {
+      // For the whole session: to change it for each transaction would discard all plans.
+      await destination.query('set session_replication_role = replica');
+      return work({ origin, destination });
+    }),
   );
 }
 

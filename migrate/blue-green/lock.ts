@@ -17,7 +17,7 @@ export async function takeLock(
   database: Database,
   onLost: (error: Error) => void,
 ): Promise<pg.Client> {
-  const client = await openSession(url, sessionName(run, 'lock'));
+  const client = await openSession(url, sessionName(run, 'lock'), 'plain');
   const { rows } = await client.query<{ taken: boolean }>(
     'select pg_try_advisory_lock($1, $2) as taken',
     [...lockKeys],

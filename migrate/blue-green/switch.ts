@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { captureTable, isCaptured, setGuard, yieldAutovacuum } from './capture.ts';
-import { ownedSequences } from './catalog.ts';
 import {
   announce,
   fence,
@@ -17,14 +16,15 @@ import {
   retire,
   unfence,
 } from './control.ts';
-import { type Database, inTransaction } from './database.ts';
+import type { Database } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
 import { atExactPoint, takeBatch, withEnds } from './follow.ts';
 import { holdersOf } from './holders.ts';
 import { type Run, routeOf, standing } from './migration.ts';
-import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
+import { quotedTable, type TableName, textOf } from './names.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
-import type { Ends } from './transfer.ts';
+import { issuedNumbers, moveSequences, type SequenceMove, sequenceMoves } from './sequence.ts';
+import { type Ends, warm } from './transfer.ts';
 
 export interface SwitchOptions {
   /** Writers wait this long at most; after it the old side is live again. */
@@ -58,13 +58,16 @@ export async function switchOver(run: Run, options: SwitchOptions): Promise<Time
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const route = routeOf(run, phase);
   const { origin, destination } = route;
-  await getReady(run, route, options.attemptsMax);
-  const ordinary = (await readControl(origin.main))?.pollMs ?? pollMsOrdinary;
+  const moves = await getReady(run, route, options.attemptsMax);
+  const before = await readControl(origin.main);
   await announceBoth(run, true, pollMsNear);
   try {
     return await withEnds(route, async (ends) => {
-      await shrink(run, ends, route, Math.max(ordinary + pollMsNear, options.noticeMs));
-      const timeline = await cross(run, route, ends, options);
+      await warm(ends, route);
+      const noticeMs = Math.max((before?.pollMs ?? pollMsOrdinary) + pollMsNear, options.noticeMs);
+      await shrink(run, ends, route, noticeMs);
+      const crossing = { run, route, ends, moves, options, epoch: (before?.epoch ?? 0) + 1 };
+      const timeline = await cross(crossing);
       await note(destination, 'switched', { ...timeline });
       return timeline;
     });
@@ -85,7 +88,11 @@ export async function stepDown(run: Run): Promise<void> {
 }
 
 /** All that can be done before anybody has to wait. */
-async function getReady(run: Run, route: Route, attemptsMax: number): Promise<void> {
+async function getReady(
+  run: Run,
+  route: Route,
+  attemptsMax: number,
+): Promise<readonly SequenceMove[]> {
   const { origin, destination } = route;
   for (const { table } of sourcesOf(route)) {
     if (await isCaptured(origin.main, table)) continue;
@@ -102,7 +109,11 @@ async function getReady(run: Run, route: Route, attemptsMax: number): Promise<vo
     await setGuard(destination.main, table, true);
   }
   for (const source of back ? sourcesOf(back) : []) await captureTable(destination.main, source);
-  await moveSequences(route, await sequenceQueries(route));
+  const moves = await sequenceMoves(route);
+  await moveSequences(route, moves, await issuedNumbers(route, moves));
+  // What was transferred and deleted would be stepped over by every batch of the switch.
+  await origin.main.query('vacuum (skip_locked) migrate.change');
+  return moves;
 }
 
 async function announceBoth(run: Run, near: boolean, pollMs: number): Promise<void> {
@@ -123,51 +134,25 @@ async function shrink(run: Run, ends: Ends, route: Route, noticeMs: number): Pro
   }
 }
 
-async function cross(
-  run: Run,
-  route: Route,
-  ends: Ends,
-  options: SwitchOptions,
-): Promise<Timeline> {
+/** What the attempts of one switch have in common. */
+interface Crossing {
+  readonly run: Run;
+  readonly route: Route;
+  readonly ends: Ends;
+  readonly moves: readonly SequenceMove[];
+  readonly options: SwitchOptions;
+  readonly epoch: number;
+}
+
+async function cross(crossing: Crossing): Promise<Timeline> {
+  const { run, route, ends, options, epoch } = crossing;
   const { origin, destination } = route;
-  const epoch = ((await readControl(origin.main))?.epoch ?? 0) + 1;
   for (let attempt = 1; ; attempt += 1) {
     run.signal.throwIfAborted();
-    const { key, lock } = makeOpeningKey();
     const fenceId = makeId();
-    const sequences = await sequenceQueries(route);
-    // Nobody knows the key before the origin retires, so the lock may wait there already.
-    if (!(await makeReady(destination.main, lock, epoch))) {
-      throw new Failure(`${destination.side} cannot be opened; see "migrate status".`);
-    }
-    const startedMs = performance.now();
-    const steps: { step: string; ms: number }[] = [];
-    const mark = (step: string) => {
-      const ms = Math.round((performance.now() - startedMs) * 10) / 10;
-      steps.push({ step, ms });
-      return ms;
-    };
     try {
-      // Who polls begins to wait; who does not is waited out or refused by the fence.
-      await hold(origin.main, options.holdMsMax);
-      mark('held');
-      await fenceTables(origin.main, mappedTables(run.routes, origin.side), fenceId, options);
-      mark('fenced');
-      const heldMs = await atExactPoint(ends, route, async () => {
-        mark('drained and compared');
-        await moveSequences(route, sequences);
-        mark('sequences moved');
-        if (!(await retire(origin.main, fenceId, key))) {
-          throw new Failure(
-            `${origin.side} went back to live before it could retire: the fence ran out after ` +
-              `${options.holdMsMax} ms. Nothing was lost or switched.`,
-          );
-        }
-        mark('retired');
-        // Where a client was faster, the side is open all the same.
-        await open(destination.main, key);
-        return mark('open');
-      });
+      const steps = await attemptOnce(crossing, fenceId);
+      const heldMs = steps.at(-1)?.ms ?? 0;
       return { from: origin.side, to: destination.side, epoch, attempts: attempt, steps, heldMs };
     } catch (error) {
       await retreat(origin, destination, fenceId);
@@ -176,10 +161,50 @@ async function cross(
       if (!busy) throw error;
       if (attempt >= options.attemptsMax) throw await tooBusy(run, origin, error);
       run.report.line(`attempt ${attempt}: writers in flight; they pass, then it is tried again`);
-      await takeBatch(ends, route, 5_000);
       await sleep(100 + 50 * attempt);
+      await shrink(run, ends, route, 0);
     }
   }
+}
+
+/** Between the first step and the last nobody writes. Every step is one or two round trips. */
+async function attemptOnce(crossing: Crossing, fenceId: string): Promise<Timeline['steps']> {
+  const { run, route, ends, moves, options, epoch } = crossing;
+  const { origin, destination } = route;
+  const { key, lock } = makeOpeningKey();
+  // Nobody knows the key before the origin retires, so the lock may wait there already.
+  if (!(await makeReady(destination.main, lock, epoch))) {
+    throw new Failure(`${destination.side} cannot be opened; see "migrate status".`);
+  }
+  await takeBatch(ends, route, 2_000);
+  const startedMs = performance.now();
+  const steps: { step: string; ms: number }[] = [];
+  const mark = (step: string) => {
+    steps.push({ step, ms: Math.round((performance.now() - startedMs) * 10) / 10 });
+  };
+  // Who polls begins to wait; who does not is waited out or refused by the fence.
+  await hold(origin.main, options.holdMsMax);
+  mark('held');
+  await fenceTables(origin.main, mappedTables(run.routes, origin.side), fenceId, options);
+  mark('fenced');
+  const issued = issuedNumbers(route, moves);
+  issued.catch(() => {}); // looked at below, unless the batch fails first
+  return atExactPoint(ends, route, async () => {
+    mark('drained and compared');
+    await moveSequences(route, moves, await issued);
+    mark('sequences moved');
+    if (!(await retire(origin.main, fenceId, key))) {
+      throw new Failure(
+        `${origin.side} went back to live before it could retire: the fence ran out after ` +
+          `${options.holdMsMax} ms. Nothing was lost or switched.`,
+      );
+    }
+    mark('retired');
+    // Where a client was faster, the side is open all the same.
+    await open(destination.main, key);
+    mark('open');
+    return steps;
+  });
 }
 
 /** Waits out the writers in flight, at most `lockMsMax`, and lets none pass after them. */
@@ -189,15 +214,26 @@ async function fenceTables(
   fenceId: string,
   options: SwitchOptions,
 ): Promise<void> {
-  await inTransaction(client, async () => {
-    await client.query(
-      `set local lock_timeout = '${options.lockMsMax}ms'; ${yieldAutovacuum};
-       lock table ${tables.map(quotedTable).join(', ')} in exclusive mode`,
-    );
-    if (!(await fence(client, fenceId, options.holdMsMax))) {
-      throw new Failure('The side that was to be fenced is not live any more: "migrate status".');
-    }
-  });
+  const locked = tables.map(quotedTable).join(', ');
+  try {
+    // One round trip: where the lock is not had, the rest fails with it. The retirement flushes the
+    // fence; where a crash undoes it before, the retirement finds no fence and nothing has happened.
+    const [, , , fenced] = await Promise.all([
+      client.query('begin'),
+      client.query(
+        `set local synchronous_commit = off; set local lock_timeout = '${options.lockMsMax}ms';
+         ${yieldAutovacuum}`,
+      ),
+      client.query(`lock table ${locked} in exclusive mode`),
+      fence(client, fenceId, options.holdMsMax),
+      client.query('commit'),
+    ]);
+    if (fenced) return;
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    throw error;
+  }
+  throw new Failure('The side that was to be fenced is not live any more: "migrate status".');
 }
 
 /**
@@ -218,67 +254,5 @@ async function tooBusy(run: Run, origin: Database, error: unknown): Promise<Fail
     `Writers in flight never let go of the tables, so nothing was switched. ${holders} ` +
       'End the long ones and start again.',
     { cause: error },
-  );
-}
-
-/** A question to each side, and which sequences of the destination the answers are for. */
-interface SequenceQueries {
-  readonly origin: string;
-  readonly destination: string;
-  readonly sequences: readonly TableName[];
-}
-
-/**
- * How far numbers have been issued, per sequence of the destination: the sequence of the origin that
- * it is mapped from, and the greatest value in the column that it belongs to.
- */
-async function sequenceQueries(route: Route): Promise<SequenceQueries> {
-  const targets = route.tables.map(({ target }) => target);
-  const owned = await ownedSequences(route.destination.main, targets);
-  const sequences = new Map<string, TableName>();
-  for (const { sequence } of owned) sequences.set(textOf(sequence), sequence);
-  for (const { to } of route.sequences) sequences.set(textOf(to), to);
-  const position = (to: TableName) => [...sequences.keys()].indexOf(textOf(to));
-  const none = 'select -1 as at, 0::bigint as value';
-  return {
-    origin: [
-      none,
-      ...route.sequences.map(
-        ({ from, to }) => `select ${position(to)}, s.last_value from ${quotedTable(from)} s`,
-      ),
-    ].join(' union all '),
-    destination: [
-      none,
-      ...owned.map(
-        ({ sequence, table, column }) =>
-          `select ${position(sequence)}, max(t.${quoted(column)})::bigint
-           from ${quotedTable(table)} t`,
-      ),
-    ].join(' union all '),
-    sequences: [...sequences.values()],
-  };
-}
-
-/** Puts every sequence of the destination past what was issued; none ever goes back. */
-async function moveSequences(route: Route, queries: SequenceQueries): Promise<void> {
-  if (queries.sequences.length === 0) return;
-  type Row = { at: number; value: string | null };
-  const [issued, stored] = await Promise.all([
-    route.origin.main.query<Row>(queries.origin),
-    route.destination.main.query<Row>(queries.destination),
-  ]);
-  const rows = [...issued.rows, ...stored.rows];
-  const past = queries.sequences.map(() => 0n);
-  for (const { at, value } of rows) {
-    if (at >= 0 && BigInt(value ?? 0) > (past[at] ?? 0n)) past[at] = BigInt(value ?? 0);
-  }
-  await route.destination.main.query(
-    queries.sequences
-      .map(
-        (sequence, at) =>
-          `select setval(${literal(quotedTable(sequence))}, ${past[at]})
-           from ${quotedTable(sequence)} s where s.last_value < ${past[at]}`,
-      )
-      .join(';\n'),
   );
 }

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { debianPostgresPath } from '../../tools/debian-postgres.mjs';
 import { fillBank, migrate as migrateBank, type Pair, query } from './databases.ts';
 import { startServers } from './servers.ts';
-import { startWriters } from './writers.ts';
+import { startWritersApart } from './writers-apart.ts';
 
 const { values } = parseArgs({
   options: {
@@ -43,11 +43,11 @@ try {
   say(`blue PostgreSQL ${servers.versions.blue}, green PostgreSQL ${servers.versions.green}`);
   await timed('fill', () => fillBank(pair, customers));
   await migrate(pair, 'prepare');
-  const writers = startWriters(pair, Number(values.writers), 4);
+  const writers = startWritersApart(pair, Number(values.writers), 4);
   const startedMs = performance.now();
   say((await timed('copy', () => migrate(pair, 'copy', '--workers', values.workers))).trim());
   await timed('follow', () => migrate(pair, 'follow', '--once'));
-  const copying = writers.ledger.acknowledged.size;
+  const copying = await writers.acknowledged();
   const perSecond = (copying / (performance.now() - startedMs)) * 1000;
   say(`writers meanwhile: ${Math.round(perSecond)} transfers/s of 3 writes each`);
   say((await timed('verify', () => migrate(pair, 'verify', '--workers', values.workers))).trim());
@@ -55,7 +55,7 @@ try {
   for (let round = 0; round < Number(values.switches); round += 1) {
     const said = await migrate(pair, round % 2 === 0 ? 'switch' : 'rollback', '--no-verify');
     held.push(Number(/held for ([\d.]+) ms/.exec(said)?.[1]));
-    if (round === 0) say(said.trim());
+    say(said.trim().replace(/\n */g, ', ').replace(/ {2,}/g, ' '));
   }
   const ledger = await writers.stop();
   held.sort((one, other) => one - other);
@@ -71,8 +71,8 @@ try {
       : 'select m.id::text as id from movement m where m.amount = 1';
   const rows = await query(pair[live], sent);
   const there = new Set(rows.map(({ id }) => id));
-  const lost = [...ledger.acknowledged].filter((id) => !there.has(id));
-  say(`acknowledged ${ledger.acknowledged.size}, lost ${lost.length}`);
+  const lost = ledger.acknowledged.filter((id) => !there.has(id));
+  say(`acknowledged ${ledger.acknowledged.length}, lost ${lost.length}`);
   await migrate(pair, 'watch', '--once').catch(() => '');
   say((await migrate(pair, 'verify', '--workers', values.workers)).trim());
 } finally {

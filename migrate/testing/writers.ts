@@ -1,7 +1,8 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import type { Pair } from './databases.ts';
+
+type Urls = Readonly<Record<'blue' | 'green', string>>;
 
 /** What writers saw; every acknowledged transfer must be on the side that is live at the end. */
 export interface Ledger {
@@ -23,13 +24,15 @@ export interface Writers {
 }
 
 const accounts = { low: 1, high: 400 };
+/** As `poll_ms` says near a switch. */
+const pollMs = 10;
 
 /**
  * Starts writers which know nothing of the tool but SQLSTATE MG001 and migrate.seam: the smallest
  * client that the contract allows. Each transfer moves money in one transaction and is noted when it
  * was acknowledged.
  */
-export function startWriters(pair: Pair, count: number, pauseMs: number): Writers {
+export function startWriters(pair: Urls, count: number, pauseMs: number): Writers {
   const ledger: Ledger = {
     acknowledged: new Set(),
     unknown: new Set(),
@@ -38,8 +41,19 @@ export function startWriters(pair: Pair, count: number, pauseMs: number): Writer
     twoLive: 0,
   };
   let stopped = false;
+  // One poller for all, as in a process that follows the contract.
+  const poller = connectBoth(pair);
+  let asking: Promise<'blue' | 'green' | undefined> | undefined;
+  const ask = () => {
+    asking ??= sleep(pollMs)
+      .then(async () => liveSide(await poller, ledger))
+      .finally(() => {
+        asking = undefined;
+      });
+    return asking;
+  };
   const writers = Array.from({ length: count }, async () => {
-    const clients = { blue: await connect(pair.blue), green: await connect(pair.green) };
+    const clients = await connectBoth(pair);
     let side: 'blue' | 'green' = 'blue';
     while (!stopped) {
       const id = randomUUID();
@@ -57,9 +71,8 @@ export function startWriters(pair: Pair, count: number, pauseMs: number): Writer
           break;
         }
         ledger.refused += 1;
-        side = (await liveSide(clients, ledger)) ?? side;
+        side = (await ask()) ?? side;
         if (stopped) break;
-        await sleep(2);
       }
       await sleep(pauseMs);
     }
@@ -70,9 +83,17 @@ export function startWriters(pair: Pair, count: number, pauseMs: number): Writer
     async stop() {
       stopped = true;
       await Promise.all(writers);
+      await asking;
+      const { blue, green } = await poller;
+      await Promise.all([blue.end(), green.end()]);
       return ledger;
     },
   };
+}
+
+async function connectBoth(pair: Urls) {
+  const [blue, green] = await Promise.all([connect(pair.blue), connect(pair.green)]);
+  return { blue, green };
 }
 
 async function connect(url: string): Promise<pg.Client> {
