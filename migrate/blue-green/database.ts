@@ -69,7 +69,12 @@ export async function openDatabase(
   };
 }
 
-/** A session in which values look the same on every server. */
+/**
+ * A session in which values look the same on every server, which no timeout ends, from which row
+ * security hides nothing (it fails instead), and whose commits are on disk when they are answered,
+ * whatever role or database say: a retirement or a batch that a crash takes back would make two live
+ * databases, or lose writes.
+ */
 export async function openSession(
   url: string,
   applicationName: string,
@@ -88,9 +93,14 @@ export async function openSession(
   await client.query(
     `set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres';
      set bytea_output = 'hex'; set extra_float_digits = 1; set xmloption = 'content';
-     set standard_conforming_strings = on; set statement_timeout = 0; set jit = off;
+     set standard_conforming_strings = on; set jit = off; set row_security = off;
+     set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off;
+     set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
      set plan_cache_mode = force_generic_plan;
-     set idle_in_transaction_session_timeout = ${idleInTransactionMsMax}`,
+     set idle_in_transaction_session_timeout = ${idleInTransactionMsMax};
+     select set_config(s.name, '0', false) from pg_settings s where s.name = 'transaction_timeout';
+     select set_config('synchronous_commit', 'on', false)
+     where current_setting('synchronous_commit') in ('off', 'local', 'remote_write')`,
   );
   return client;
 }

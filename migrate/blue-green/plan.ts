@@ -26,6 +26,7 @@ export async function plan(run: Run): Promise<Plan> {
   lines.push(`blue ${run.blue.place}, green ${run.green.place}, mapping ${run.mapping.name}`);
   for (const database of [run.blue, run.green]) {
     refusals.push(...(await rightsProblems(database)));
+    warnings.push(...(await durabilityWarnings(database)));
   }
   for (const source of sourcesOf(run.routes.forward)) {
     await describeSource(run.blue.main, source.table, lines, refusals, warnings);
@@ -70,6 +71,18 @@ async function rightsProblems(database: Database): Promise<readonly string[]> {
     );
   }
   return problems;
+}
+
+async function durabilityWarnings(database: Database): Promise<readonly string[]> {
+  const { rows } = await database.main.query<{ name: string }>(
+    `select s.name from pg_settings s
+     where s.name in ('fsync', 'full_page_writes') and s.setting = 'off' order by s.name`,
+  );
+  return rows.map(
+    ({ name }) =>
+      `${database.side}: ${name} is off. A crash of the machine may take back what was committed, ` +
+      'and with it the promise that two databases are never live.',
+  );
 }
 
 async function describeSource(
