@@ -11,6 +11,11 @@ import { refreshChains } from '#server/store/refresh.ts';
 import { grantIdsOf, revokeAll, sessionIdsOf } from '#server/store/revocation.ts';
 import { beginSessions, resumeSession } from '#server/store/session.ts';
 import {
+  endLoginsUnderWay,
+  withdrawConsent,
+  withdrawConsentsUnderWay,
+} from '#server/store/withdrawal.ts';
+import {
   newAttempt,
   newChain,
   newGrant,
@@ -49,7 +54,7 @@ const mortal: Mortal = {
   grantBorn: 0,
 };
 
-/** What each request of the hot path asks PostgreSQL. */
+/** What each request of the hot path asks PostgreSQL, and what holds the lock of the facts. */
 const hotPath: readonly (readonly [string, (database: Database) => Promise<unknown>])[] = [
   ['session_begin', (on) => beginSessions(on, [session])],
   ['session_resume', (on) => resumeSession(on, session.id, 'app')],
@@ -69,6 +74,9 @@ const hotPath: readonly (readonly [string, (database: Database) => Promise<unkno
   ['grants_of', (on) => grantIdsOf(on, session.subject, null, null)],
   ['sessions_of', (on) => sessionIdsOf(on, session.subject)],
   ['get_client', (on) => getClient(on, 'app')],
+  ['consent_withdraw', (on) => withdrawConsent(on, session.subject, 'app', 'r')],
+  ['cut_consents', (on) => withdrawConsentsUnderWay(on, session.subject, 'r')],
+  ['cut_logins', (on) => endLoginsUnderWay(on, session.subject, 'r')],
 ];
 
 /** The statements that `work` runs where nothing is found, so what explains a refusal as well. */

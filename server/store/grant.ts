@@ -1,4 +1,5 @@
 import type { Database, Statement } from '#server/store/database.ts';
+import { nothing } from '#server/store/withdrawal.ts';
 
 /** What one consent adds to the grant of its subject and client. */
 export interface NewGrant {
@@ -62,7 +63,8 @@ where not exists (select from chain c where c.id = i.flow_id)
       and s.ended_at is null and s.revoked_at is null)
   and not exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born offset 0)
+    where k.kind = 'subject' and k.target = i.subject
+      and (k.seq > i.login_born or k.consent_seq > i.grant_born) offset 0)
   and not exists (
     select from cutoff k
     where k.kind = 'client' and k.target = i.client_id and k.seq > i.grant_born offset 0)
@@ -135,7 +137,8 @@ returning g.last_flow_id, g.id, g.version`,
 /** Which of these flows got their code redeemed before. Probes chain by id. */
 const explain: Statement = {
   name: 'grant_explain',
-  text: 'select c.id from chain c where c.id = any($1::uuid[])',
+  text: `
+select c.id from chain c where c.id = any($1::uuid[]) and c.grant_id <> '${nothing}'`,
 };
 
 interface GrantRow {

@@ -3,6 +3,7 @@ import { newId } from '#server/identifiers.ts';
 import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
 import type { RevocationKind } from '#server/store/feed.ts';
+import { nothing } from '#server/store/withdrawal.ts';
 
 /** Something to be dead from now on. */
 export interface NewRevocation {
@@ -110,6 +111,9 @@ export async function revokeAll(
   return revocations.map(() => true);
 }
 
+/** How many ids the next two give at most; after those are dead, there may be more. */
+export const idsPerRead = 10_000;
+
 const grantsOf: Statement = {
   name: 'grants_of',
   text: `
@@ -118,7 +122,7 @@ where g.subject = $1 and g.revoked_at is null
   and ($2::text is null or g.client_id = $2)
   and ($3::uuid is null or g.last_flow_id = $3)
 order by g.client_id
-limit 10000`,
+limit ${idsPerRead}`,
 };
 
 /** The ids of a subject's living grants, of one client or one consent where these are named. */
@@ -145,7 +149,7 @@ const grantOfFlow: Statement = {
   text: `
 select g.id
 from (
-  select c.subject, c.client_id from chain c where c.id = $1
+  select c.subject, c.client_id from chain c where c.id = $1 and c.grant_id <> '${nothing}'
   union all
   select s.subject, null from session s where s.id = $1
 ) w
@@ -168,8 +172,6 @@ where s.last_flow_id = $2
 order by s.id`,
 };
 
-const firstId = '00000000-0000-0000-0000-000000000000';
-
 /**
  * The ids of living grants whose last consent had this id. As a rule two probes. Where the person had
  * signed in before, and the code was never redeemed or its chain has been swept, nothing else knows
@@ -186,7 +188,7 @@ export async function grantIdsOfConsent(
     return [...new Set(ids)];
   }
   const found: string[] = [];
-  for (let after: string | undefined = firstId; after !== undefined; ) {
+  for (let after: string | undefined = nothing; after !== undefined; ) {
     const rows: { id: string; found: boolean }[] = await database.query(grantsByFlow, [
       after,
       consentRequestId,
@@ -203,7 +205,7 @@ const sessionsOf: Statement = {
 select s.id from session s
 where s.subject = $1 and s.ended_at is null and s.revoked_at is null
 order by s.id
-limit 10000`,
+limit ${idsPerRead}`,
 };
 
 /** The ids of a subject's living logins. */

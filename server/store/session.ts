@@ -67,7 +67,8 @@ with inserted as (
   )
   where not exists (
     select from cutoff k
-    where k.kind = 'subject' and k.target = i.subject and k.seq > i.login_born offset 0)
+    where k.kind = 'subject' and k.target = i.subject
+      and greatest(k.seq, k.login_seq) > i.login_born offset 0)
   on conflict (id) do nothing
   returning s.id
 )

@@ -177,7 +177,7 @@ select (select s.seq::text from slice s order by s.seq desc limit 1) as last,
  * born before it is left that it would have to kill. Grants of a client have no index, and chains
  * none by either: the sweep of grants, which must have come to its end before, leaves none that a
  * cutoff killed, and a chain born before a cutoff hangs from such a grant, since a killed one comes
- * back under a new id only.
+ * back under a new id only. One without seq goes early: it is about what is under way.
  */
 const cutoffs: Statement = {
   name: 'sweep_cutoff',
@@ -189,7 +189,7 @@ with slice as (
 ), gone as (
   delete from cutoff k using slice i
   where k.kind = i.kind and k.target = i.target
-    and k.created_at < ${long('$3')}
+    and (k.created_at < ${long('$3')} or k.seq = 0 and k.created_at < ${long('$4')})
     and not (k.kind = 'subject' and (
       exists (select from session s where s.subject = k.target and s.login_born < k.seq)
       or exists (select from "grant" g where g.subject = k.target and g.login_born < k.seq)))
@@ -261,7 +261,8 @@ export const sweeps: readonly Sweep[] = [
   },
   {
     table: 'cutoff',
-    slice: (on, from, ages) => slice(on, cutoffs, [...kindAndTarget(from), ages.cutoffSeconds]),
+    slice: (on, from, ages) =>
+      slice(on, cutoffs, [...kindAndTarget(from), ages.cutoffSeconds, ages.deadSeconds]),
     after: 'grant',
   },
   { table: 'fact', slice: (on, from) => slice(on, facts, [from || '0']) },

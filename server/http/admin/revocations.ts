@@ -4,6 +4,7 @@ import type { Engine } from '#server/engine.ts';
 import { type Ctx, type Env, json, refusalAnswer } from '#server/http/frame/answer.ts';
 import { readJson } from '#server/http/frame/body.ts';
 import type { NewRevocation } from '#server/store/revocation.ts';
+import { forestall } from '#server/store/withdrawal.ts';
 import { readInput } from '../handshake/input.ts';
 import { findToken } from '../revocation.ts';
 
@@ -45,6 +46,10 @@ async function revoke(engine: Engine, c: Ctx): Promise<object | Refusal> {
   if (isRefusal(revocation)) return revocation;
   const { kind } = revocation;
   c.set('audited', { target: { kind, id: revocation.target }, reason: revocation.reason });
+  // What is named by its id may be under way still: then it does not begin.
+  if (kind === 'chain' || kind === 'session') {
+    await forestall(engine.database, kind, revocation.target);
+  }
   await engine.writes.revoke(revocation);
   await engine.feed.acknowledged();
   engine.log.info('revoked', { kind: revocation.kind, reason: 'admin' });

@@ -7,10 +7,19 @@ import { type ListedGrant, listGrants } from '#server/store/consent-listing.ts';
 import {
   grantIdsOf,
   grantIdsOfConsent,
+  idsPerRead,
   type NewRevocation,
   sessionIdsOf,
 } from '#server/store/revocation.ts';
+import {
+  endFlow,
+  endLoginsUnderWay,
+  forestall,
+  withdrawConsent,
+  withdrawConsentsUnderWay,
+} from '#server/store/withdrawal.ts';
 import { pageLinks, pageOf } from '../admin/page.ts';
+import { subjectCharsMax } from './login.ts';
 import { requestUrl } from './request-view.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -98,8 +107,10 @@ async function revokeConsents(engine: Engine, c: Ctx): Promise<Response> {
   const client = c.req.query('client') ?? '';
   const consentRequestId = c.req.query('consent_request_id') ?? '';
   const all = c.req.query('all') === 'true';
-  const ids = await grantsToRevoke(engine, { subject, client, consentRequestId, all });
-  if (isRefusal(ids)) return refused(ids);
+  const asked = { subject, client, consentRequestId, all };
+  const fault = faultOf(asked);
+  if (fault !== undefined) return refused(fault);
+  const ids = await withdraw(engine, asked);
   c.set('audited', {
     reason: all
       ? 'all'
@@ -108,65 +119,117 @@ async function revokeConsents(engine: Engine, c: Ctx): Promise<Response> {
         : `client ${client}`,
     detail: { grants: ids.length, ids: ids.slice(0, idsShownMax) },
   });
-  return revoked(
-    engine,
-    ids.map((id) => fact('grant', id, 'consent_revoked')),
-  );
+  return done(engine);
+}
+
+interface Withdrawn {
+  readonly subject: string;
+  readonly client: string;
+  readonly consentRequestId: string;
+  readonly all: boolean;
 }
 
 /** Hydra's combinations: a consent request alone, or a subject with a client or with `all`. */
-async function grantsToRevoke(
-  engine: Engine,
-  asked: { subject: string; client: string; consentRequestId: string; all: boolean },
-): Promise<readonly string[] | Refusal> {
-  const { subject, client, consentRequestId, all } = asked;
+function faultOf({ subject, client, consentRequestId, all }: Withdrawn): Refusal | undefined {
   if (consentRequestId !== '') {
-    if (subject !== '' || client !== '') {
-      const hint = 'consent_request_id cannot be combined with subject or client.';
-      return refuse('malformed_request', hint);
-    }
-    if (!uuid.test(consentRequestId)) return [];
-    return grantIdsOfConsent(engine.database, consentRequestId);
+    const hint = 'consent_request_id cannot be combined with subject or client.';
+    return subject === '' && client === '' ? undefined : refuse('malformed_request', hint);
   }
   if (subject === '') return refuse('missing_parameter', 'subject is missing.');
-  if (client !== '') return grantIdsOf(engine.database, subject, client, null);
-  if (all) return grantIdsOf(engine.database, subject, null, null);
+  if (client !== '' || all) return undefined;
   return refuse('missing_parameter', 'Either client must be set or all must be true.');
+}
+
+/**
+ * Kills what was given, and what was accepted and is on its way back. That first, since it may have
+ * arrived by the time the grants are looked for. Gives the ids of the grants that lived.
+ */
+async function withdraw(engine: Engine, asked: Withdrawn): Promise<readonly string[]> {
+  const { database } = engine;
+  const { subject, client } = asked;
+  const reason = 'consent_revoked';
+  if (asked.consentRequestId !== '') {
+    if (!uuid.test(asked.consentRequestId)) return [];
+    const flowId = asked.consentRequestId.toLowerCase();
+    await endFlow(database, flowId);
+    const ids = await grantIdsOfConsent(database, flowId);
+    await kill(engine, 'grant', ids, reason);
+    await kill(engine, 'chain', [flowId], reason);
+    return ids;
+  }
+  if (client !== '') {
+    const ids = await grantIdsOf(database, subject, client, null);
+    await withdrawConsent(database, subject, client, reason);
+    return ids;
+  }
+  if (subject.length > subjectCharsMax) return [];
+  await withdrawConsentsUnderWay(database, subject, reason);
+  const read = () => grantIdsOf(database, subject, null, null);
+  return killEach(engine, 'grant', read, reason);
 }
 
 /** Signing out: online tokens end, `offline_access` chains live on (design, hot path 7). */
 async function signOut(engine: Engine, c: Ctx): Promise<Response> {
+  const { database } = engine;
   const subject = c.req.query('subject') ?? '';
   const sid = c.req.query('sid') ?? '';
+  const reason = 'signed_out_by_admin';
   if (sid !== '') {
     c.set('audited', { target: { kind: 'session', id: sid } });
-    if (!uuid.test(sid)) return revoked(engine, []);
-    return revoked(engine, [fact('sign_out', sid.toLowerCase(), 'signed_out_by_admin')]);
+    if (!uuid.test(sid)) return done(engine);
+    const id = sid.toLowerCase();
+    await forestall(database, 'session', id);
+    await kill(engine, 'sign_out', [id], reason);
+    return done(engine);
   }
   if (subject === '') return refused(refuse('missing_parameter', 'subject or sid is missing.'));
-  const ids = await sessionIdsOf(engine.database, subject);
+  if (subject.length > subjectCharsMax) return done(engine);
+  await endLoginsUnderWay(database, subject, reason);
+  const ids = await killEach(engine, 'sign_out', () => sessionIdsOf(database, subject), reason);
   c.set('audited', { detail: { sessions: ids.length, ids: ids.slice(0, idsShownMax) } });
-  return revoked(
-    engine,
-    ids.map((id) => fact('sign_out', id, 'signed_out_by_admin')),
-  );
+  return done(engine);
 }
 
 /** A client's tokens die with one fact; consents to it are asked for anew (docs/divergences.md). */
 async function revokeClientTokens(engine: Engine, c: Ctx): Promise<Response> {
   const clientId = c.req.query('client_id') ?? '';
   if (clientId === '') return refused(refuse('missing_parameter', 'client_id is missing.'));
-  if (clientId.length > clientIdCharsMax) return revoked(engine, []);
-  return revoked(engine, [fact('client', clientId, 'tokens_deleted_by_admin')]);
+  if (clientId.length <= clientIdCharsMax) {
+    await kill(engine, 'client', [clientId], 'tokens_deleted_by_admin');
+  }
+  return done(engine);
 }
 
-function fact(kind: NewRevocation['kind'], target: string, reason: string): NewRevocation {
-  return { kind, target, reason, expiresAt: null };
+async function kill(
+  engine: Engine,
+  kind: NewRevocation['kind'],
+  targets: readonly string[],
+  reason: string,
+): Promise<void> {
+  const revoke = (target: string) =>
+    engine.writes.revoke({ kind, target, reason, expiresAt: null });
+  await Promise.all(targets.map(revoke));
+}
+
+/** Kills what `read` finds until it finds no more, however much it is. */
+async function killEach(
+  engine: Engine,
+  kind: NewRevocation['kind'],
+  read: () => Promise<readonly string[]>,
+  reason: string,
+): Promise<readonly string[]> {
+  const killed: string[] = [];
+  for (let more = true; more; ) {
+    const ids = await read();
+    await kill(engine, kind, ids, reason);
+    killed.push(...ids);
+    more = ids.length === idsPerRead;
+  }
+  return killed;
 }
 
 /** 204 once no node can accept what died. */
-async function revoked(engine: Engine, revocations: readonly NewRevocation[]): Promise<Response> {
-  await Promise.all(revocations.map((revocation) => engine.writes.revoke(revocation)));
+async function done(engine: Engine): Promise<Response> {
   await engine.feed.acknowledged();
   return new Response(null, { status: 204, headers: noStore });
 }
