@@ -39,6 +39,8 @@ export function beginFlow(scene: Scene, { pick, choice }: Operation): Flow {
   if (person === undefined || app === undefined) throw new Error('an empty scene');
   const flow: Flow = {
     name: `flow ${scene.flows.length + 1}`,
+    id: '',
+    withdrawn: false,
     person,
     app,
     scope: new Set(at(scopes, choice)?.split(' ')),
@@ -120,9 +122,10 @@ export function visitLogin(scene: Scene, flow: Flow): Action {
       const challenge = parameterOf(answer, 'consent_challenge');
       return made(challenge !== '', (rival) => {
         if (login === undefined) throw new Error('no login');
-        const death = flow.skipsLogin ? deathOfLogin(login) : cutOf(flow, flow.loginBorn);
-        if (rival === undefined)
-          demand(`${flow.name}: its login`, challenge !== '', absence(flow) ?? death);
+        if (rival === undefined) {
+          const death = absence(flow) ?? deathOfLogin(login);
+          demand(`${flow.name}: its login`, challenge !== '', death);
+        }
         if (challenge === '') return over(flow);
         if (!scene.logins.includes(login)) scene.logins.push(login);
         flow.spentVerifiers.push({ kind: 'login', url });
@@ -150,6 +153,7 @@ export async function acceptConsent(scene: Scene, flow: Flow, node: 0 | 1): Prom
   if (skips !== (flow.rememberedSince !== undefined)) {
     throw new Violation(`${flow.name}: consent is ${skips ? '' : 'not '}skipped`);
   }
+  flow.id = String(shown.body.consent_request_id);
   flow.grantBorn = flow.rememberedSince ?? stepOf(scene);
   const body = { grant_scope: [...flow.scope], remember: flow.rememberConsent };
   const accepted = await admin('PUT', door('consent', flow.next, 'accept'), body);
@@ -196,6 +200,8 @@ function obstacleToGrant(scene: Scene, flow: Flow): string | undefined {
   if (login === undefined) return 'there was no login';
   const row = scene.grants.get(grantKey(flow.person, app));
   if (flow.chain !== undefined) return 'its code was redeemed';
+  if (flow.withdrawn) return 'it was withdrawn';
+  if (flow.person.consentsCut > grantBorn) return 'every consent was withdrawn since';
   if ((row?.cut ?? 0) > grantBorn) return 'the grant was revoked or narrowed since';
   if (app.cut > grantBorn) return 'the app was revoked or deleted since';
   return absence(flow) ?? deathOfLogin(login) ?? cutOf(flow, loginBorn);
@@ -241,6 +247,7 @@ function obstacleToChain(scene: Scene, flow: Flow): string | undefined {
   const row = scene.grants.get(grantKey(flow.person, app));
   if (!app.present) return 'the app is deleted';
   if (flow.chain !== undefined) return 'it was redeemed';
+  if (flow.withdrawn) return 'its consent was withdrawn';
   if (row !== grant || grant.revoked || grant.cut > grantBorn) {
     return 'the grant was revoked or narrowed since';
   }

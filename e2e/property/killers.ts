@@ -1,5 +1,5 @@
 import type { Json } from '../login-app.ts';
-import { deathOfGrant, type Grant, narrowGrant } from './model.ts';
+import { deathOfGrant, type Grant, type Login, narrowGrant, withdraw } from './model.ts';
 import type { Operation } from './operation.ts';
 import {
   type Action,
@@ -7,6 +7,7 @@ import {
   at,
   clientOf,
   demand,
+  grantKey,
   registration,
   type Scene,
   stepOf,
@@ -140,7 +141,7 @@ async function aGrant(scene: Scene, pick: number, node: 0 | 1) {
   return { grant, id: idOf(grant), name: `the grant of ${nameOfGrant(scene, grant)}` };
 }
 
-function nameOfGrant(scene: Scene, { person, app }: Grant): string {
+function nameOfGrant(scene: Scene, { person, app }: Pick<Grant, 'person' | 'app'>): string {
   const index = scene.people.findIndex((one) => one.person === person);
   return `person ${index} to app ${app.index}`;
 }
@@ -170,39 +171,81 @@ export async function narrow(scene: Scene, { pick, choice, node }: Choice) {
   });
 }
 
-/** Hydra's door: the grants of a person, to one app or to all. */
+/**
+ * Hydra's door: what a person allows one app or all of them, or by the id of one consent. Whether a
+ * grant lives or a consent is only under way, the door is the same.
+ */
 export function revokeConsents(scene: Scene, { pick, choice }: Choice): Action | undefined {
-  const grant = at(livingGrants(scene), pick);
-  if (grant === undefined) return undefined;
-  const all = choice % 2 === 0;
-  const which = all ? 'all=true' : `client=${clientOf(scene, grant.app).id}`;
-  const path = `${sessions}/consent?subject=${grant.person.name}&${which}`;
-  const text = `withdraw ${all ? 'every consent' : 'the consent'} of ${nameOfGrant(scene, grant)}`;
+  if (choice % 3 === 0) return revokeConsentById(scene, pick);
+  const person = at(scene.people, pick)?.person;
+  const app = at(scene.apps, pick >> 1)?.app;
+  if (person === undefined || app === undefined) return undefined;
+  const all = choice % 3 === 1;
+  const which = all ? 'all=true' : `client=${clientOf(scene, app).id}`;
+  const path = `${sessions}/consent?subject=${person.name}&${which}`;
+  const whose = all ? `person ${pick % scene.people.length}` : nameOfGrant(scene, { person, app });
+  const text = `withdraw ${all ? 'every consent' : 'the consent'} of ${whose}`;
   return byAdmin(scene, text, ['DELETE', path], 204, (step) => {
-    for (const one of livingGrants(scene)) {
-      if (one.person !== grant.person || (!all && one !== grant)) continue;
-      one.revoked = true;
-      one.cut = step;
+    if (all) person.consentsCut = step;
+    for (const one of scene.apps.map((entry) => entry.app)) {
+      const key = grantKey(person, one);
+      const row = scene.grants.get(key);
+      const meant = all ? row !== undefined : one === app;
+      if (meant) scene.grants.set(key, withdraw(row, person, one, step));
     }
   });
 }
 
+function revokeConsentById(scene: Scene, pick: number): Action | undefined {
+  const flow = at(
+    scene.flows.filter(({ id }) => id !== ''),
+    pick,
+  );
+  if (flow === undefined) return undefined;
+  const path = `${sessions}/consent?consent_request_id=${flow.id}`;
+  const text = `withdraw the consent of ${flow.name}, by its id`;
+  return byAdmin(scene, text, ['DELETE', path], 204, (step) => {
+    flow.withdrawn = true;
+    if (flow.chain !== undefined) flow.chain.revoked = true;
+    const row = scene.grants.get(grantKey(flow.person, flow.app));
+    if (row?.last === flow.name && !row.revoked) withdraw(row, flow.person, flow.app, step);
+  });
+}
+
+/** Logins that are sessions, and those that were accepted and are on their way. */
+function everyLogin(scene: Scene): readonly Login[] {
+  const underWay = scene.flows.flatMap(({ stage, login, skipsLogin }) =>
+    stage === 'login_verifier' && login !== undefined && !skipsLogin ? [login] : [],
+  );
+  return [...scene.logins, ...underWay];
+}
+
 export function revokeSession(scene: Scene, { pick }: Choice): Action | undefined {
-  const login = at(scene.logins, pick);
+  const login = at(everyLogin(scene), pick);
   if (login === undefined) return undefined;
-  const text = `revoke login ${scene.logins.indexOf(login) + 1}`;
-  return revocation(scene, text, { session: login.id }, () => {
+  return revocation(scene, `revoke ${nameOfLogin(scene, login)}`, { session: login.id }, () => {
     login.revoked = true;
   });
 }
 
-export function signOut(scene: Scene, { pick }: Choice): Action | undefined {
-  const login = at(scene.logins, pick);
+/** One login, or all of its person. */
+export function signOut(scene: Scene, { pick, choice }: Choice): Action | undefined {
+  const login = at(everyLogin(scene), pick);
   if (login === undefined) return undefined;
-  const text = `sign login ${scene.logins.indexOf(login) + 1} out`;
-  return byAdmin(scene, text, ['DELETE', `${sessions}/login?sid=${login.id}`], 204, () => {
-    login.ended = true;
+  const { person } = login;
+  const all = choice % 2 === 0;
+  const which = all ? `subject=${person.name}` : `sid=${login.id}`;
+  const index = scene.people.findIndex((one) => one.person === person);
+  const text = `sign ${all ? `person ${index}` : nameOfLogin(scene, login)} out`;
+  return byAdmin(scene, text, ['DELETE', `${sessions}/login?${which}`], 204, () => {
+    const meant = everyLogin(scene).filter((one) => one.person === person);
+    for (const one of all ? meant : [login]) one.ended = true;
   });
+}
+
+function nameOfLogin(scene: Scene, login: Login): string {
+  const index = scene.logins.indexOf(login);
+  return index === -1 ? 'a login under way' : `login ${index + 1}`;
 }
 
 export function revokeSubject(scene: Scene, { pick }: Choice): Action | undefined {

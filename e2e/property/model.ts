@@ -7,6 +7,8 @@ export interface Person {
   readonly name: string;
   /** The step at which everything of this person was revoked last. */
   cut: number;
+  /** The step at which every consent of this person was withdrawn last. */
+  consentsCut: number;
 }
 
 export interface App {
@@ -40,6 +42,8 @@ export interface Grant {
   cut: number;
   /** When each scope was taken away. */
   lost: ReadonlyMap<string, number>;
+  /** The name of the flow that was consented to last; '' where none was. */
+  last: string;
 }
 
 /** What one redeemed code began. */
@@ -133,6 +137,8 @@ export function deathOfRefreshToken(chain: Chain, generation: number): string | 
 
 /** What a consent carries to the grant. */
 export interface Consent {
+  /** Of its flow. */
+  readonly name: string;
   readonly person: Person;
   readonly app: App;
   readonly scope: ReadonlySet<string>;
@@ -145,15 +151,24 @@ export interface Consent {
 export function giveGrant(row: Grant | undefined, consent: Consent): Grant {
   const { person, app, scope, loginBorn, grantBorn, remember } = consent;
   if (row === undefined || deathOfGrant(row) !== undefined) {
-    const begun = { version: 1, revoked: false, cut: row?.cut ?? 0, lost: new Map() };
+    const last = consent.name;
+    const begun = { version: 1, revoked: false, cut: row?.cut ?? 0, lost: new Map(), last };
     const remembered = remember ? scope : undefined;
     return { person, app, scope, loginBorn, grantBorn, remembered, ...begun };
   }
+  row.last = consent.name;
   row.scope = new Set([...row.scope, ...scope]);
   row.loginBorn = Math.max(row.loginBorn, loginBorn);
   row.grantBorn = Math.max(row.grantBorn, grantBorn);
   if (remember) row.remembered = new Set([...(row.remembered ?? []), ...scope]);
   return row;
+}
+
+/** What a person allows an app is dead, and what was consented to until now never becomes a grant. */
+export function withdraw(row: Grant | undefined, person: Person, app: App, step: number): Grant {
+  const none = { scope: new Set<string>(), remembered: undefined, loginBorn: 0, grantBorn: 0 };
+  const dead = row ?? { person, app, ...none, version: 1, lost: new Map(), last: '' };
+  return Object.assign(dead, { revoked: true, cut: step });
 }
 
 /** Only `kept` is left of a grant. */

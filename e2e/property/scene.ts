@@ -29,6 +29,10 @@ export type Stage = 'login' | 'login_verifier' | 'consent' | 'consent_verifier' 
 /** An authorization request under way. */
 export interface Flow {
   readonly name: string;
+  /** Hydra's consent_request_id; '' until it is known. */
+  id: string;
+  /** Whether its consent was withdrawn by that id. */
+  withdrawn: boolean;
   readonly person: Person;
   readonly app: App;
   readonly scope: ReadonlySet<string>;
@@ -103,7 +107,7 @@ export async function openScene(nodes: Scene['nodes']): Promise<Scene> {
     }),
   );
   const people = ['ann', 'ben'].map((name) => ({
-    person: { name: `${name}-${randomUUID()}`, cut: 0 },
+    person: { name: `${name}-${randomUUID()}`, cut: 0, consentsCut: 0 },
     browser: openBrowser(),
   }));
   return {
