@@ -64,6 +64,20 @@ export const dependencyRules: readonly IForbiddenRuleType[] = [
     to: { path: '^(core|tokens|server|cli|sample)/' },
   },
   {
+    name: 'migrate-client-is-small',
+    comment: 'an application takes migrate/client along: it needs pg and nothing of the tool',
+    severity: 'error',
+    from: { path: '^migrate/client/', pathNot: test },
+    to: { pathNot: ['^migrate/client/', '^node_modules/(@types/)?pg/'] },
+  },
+  {
+    name: 'migrate-example-is-a-stranger',
+    comment: 'the example is an application: of migrate it has the client only',
+    severity: 'error',
+    from: { path: '^migrate/example/', pathNot: [test, '\\.mapping\\.ts$'] },
+    to: { path: '^migrate/(?!client/|example/)' },
+  },
+  {
     name: 'nothing-imports-an-entry',
     comment: 'cli, sample, tools, e2e and bench are where imports begin',
     severity: 'error',

@@ -23,7 +23,7 @@ const servers = await startServers(
   true,
 );
 const pair = { ...servers };
-const mapping = fileURLToPath(new URL('bank-large.mapping.ts', import.meta.url));
+const mapping = fileURLToPath(new URL('../example/bank-large.mapping.ts', import.meta.url));
 const migrate = (on: Pair, ...args: readonly string[]) =>
   migrateBank(on, ...args, '--mapping', mapping);
 const say = (line: string) => process.stdout.write(`${line}\n`);

@@ -9,7 +9,7 @@ import { type Places, runCommand } from '#migrate/blue-green/run.ts';
 import { openReport } from '#migrate/blue-green/screen.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const testing = new URL('./', import.meta.url);
+const example = new URL('../example/', import.meta.url);
 
 /** Two empty databases, with the tables of the bank. */
 export interface Pair extends Places {
@@ -24,7 +24,7 @@ export async function fillBank(
   customers: number,
 ): Promise<void> {
   for (const side of ['blue', 'green'] as const) {
-    await query(urls[side], await readFile(new URL(`bank-${side}.sql`, testing), 'utf8'));
+    await query(urls[side], await readFile(new URL(`bank-${side}.sql`, example), 'utf8'));
   }
   await query(
     urls.blue,
@@ -113,5 +113,5 @@ export async function migrate(pair: Places, ...args: readonly string[]): Promise
 
 function mappingOf(args: readonly string[]): readonly string[] {
   if (args.includes('--mapping')) return [];
-  return ['--mapping', fileURLToPath(new URL('bank.mapping.ts', testing))];
+  return ['--mapping', fileURLToPath(new URL('bank.mapping.ts', example))];
 }

@@ -1,0 +1,51 @@
+import pg from 'pg';
+
+/** A statement of the application, with values that do no harm: it is run and rolled back. */
+export interface PrimingStatement {
+  readonly name?: string;
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
+/**
+ * A pool whose connections have run the statements once before anybody gets them, so that the first
+ * unit of work finds them prepared. On a side that is not live a write is refused by the guard; it is
+ * prepared all the same.
+ */
+export function openPrimedPool(
+  config: pg.PoolConfig,
+  statements: readonly PrimingStatement[],
+): pg.Pool {
+  const pool = new pg.Pool({ ...config, onConnect: (client) => prime(client, statements) });
+  // An idle connection that breaks is simply not there any more.
+  pool.on('error', () => {});
+  return pool;
+}
+
+async function prime(
+  client: pg.ClientBase,
+  statements: readonly PrimingStatement[],
+): Promise<void> {
+  for (const { name, text, values = [] } of statements) {
+    await client.query('begin');
+    try {
+      await client.query({ ...(name === undefined ? {} : { name }), text, values: [...values] });
+    } catch {
+      // Refused, as a write is on a side that is not live. A connection that broke fails below.
+    }
+    await client.query('rollback');
+  }
+}
+
+/**
+ * Opens connections until the pool has `count` of them. Only for a pool that nobody uses yet: they
+ * are all held until the last is open, as one that is given back would be taken instead of a new one.
+ */
+export async function warm(pool: pg.Pool, count: number): Promise<void> {
+  const opening = Array.from({ length: count }, () => pool.connect());
+  const opened = await Promise.allSettled(opening);
+  for (const one of opened) {
+    // Whatever could not be opened only makes the first units slower.
+    if (one.status === 'fulfilled') one.value.release();
+  }
+}

@@ -1,0 +1,74 @@
+// A small bank over HTTP, in use while its database is changed: accounts, transfers, customers.
+//
+//   node migrate/example/main.ts --blue URL --green URL [--port 0] [--primary blue] [--pool 10]
+//
+// It prints one line of JSON, {"listening":"http://127.0.0.1:PORT"}, when it takes requests, and
+// ends after the requests under way at SIGTERM or SIGINT (exit code 0). The doors are in app.ts.
+import { createServer } from 'node:http';
+import { parseArgs } from 'node:util';
+import { openDatabases } from '#migrate/client/databases.ts';
+import { answerWith } from './app.ts';
+import { priming } from './bank.ts';
+
+const usage = `Usage: node migrate/example/main.ts --blue URL --green URL [options]
+
+  --blue URL      The database in use before the migration.
+  --green URL     The new one. One of the two may be left out when there is no migration.
+  --primary SIDE  Which one is in use where neither knows of a migration; default blue.
+  --port PORT     On 127.0.0.1; 0, the default, takes a free one.
+  --pool N        Connections for reads, and as many for writes, per side; default 10.
+
+Example:
+  $ node migrate/example/main.ts --blue postgres://localhost/shop --green postgres://db2/shop
+  {"listening":"http://127.0.0.1:49152"}
+`;
+
+const { values } = parseArgs({
+  options: {
+    blue: { type: 'string' },
+    green: { type: 'string' },
+    primary: { type: 'string', default: 'blue' },
+    port: { type: 'string', default: '0' },
+    pool: { type: 'string', default: '10' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+const [port, max] = [Number(values.port), Number(values.pool)];
+const primary = values.primary === 'green' ? 'green' : 'blue';
+if (values[primary] === undefined || !(port >= 0 && port <= 65_535) || !(max >= 1 && max <= 500)) {
+  process.stderr.write(usage);
+  process.exit(2);
+}
+
+const place = (connectionString: string) => ({
+  connectionString,
+  max,
+  application_name: 'bank',
+  // Longer than any statement here takes: whoever hangs does not keep a connection for ever.
+  query_timeout: 15_000,
+});
+const databases = await openDatabases({
+  ...(values.blue === undefined ? {} : { blue: place(values.blue) }),
+  ...(values.green === undefined ? {} : { green: place(values.green) }),
+  primary,
+  prime: priming,
+  writersMax: 2_000,
+  readersMax: 2_000,
+});
+const server = createServer({ requestTimeout: 20_000, headersTimeout: 5_000 }, (request, answer) =>
+  answerWith(databases, request, answer),
+);
+server.listen(port, '127.0.0.1', () => {
+  const address = server.address();
+  const bound = typeof address === 'object' ? address?.port : port;
+  process.stdout.write(`${JSON.stringify({ listening: `http://127.0.0.1:${bound}` })}\n`);
+});
+const stop = () => {
+  server.close(() => void databases.close());
+  server.closeIdleConnections();
+};
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
