@@ -35,12 +35,15 @@ export async function runFollow(run: Run, input: Input): Promise<Answer> {
 
 /** Compares both sides, lists what it finds, and refuses where they differ. */
 export async function verified(run: Run, input: Input): Promise<Verdict> {
-  const verdict = await verify(run, input.count('workers', 4, 1, 64));
+  const verdict = await verify(run, {
+    workers: input.count('workers', 4, 1, 64),
+    all: input.flag('all'),
+  });
   for (const { side, table, key, kind } of verdict.differences.slice(0, 20)) {
     run.report.line(`${side}: ${table} ${JSON.stringify(key)} ${kind}`);
   }
   for (const sentence of verdict.broken) run.report.line(sentence);
-  const { rows, ranges, ms, differences, broken } = verdict;
+  const { rows, ranges, untouched, ms, differences, broken } = verdict;
   if (!isSound(verdict)) {
     throw new Failure(
       `verify: ${differences.length}${verdict.more ? ' or more' : ''} rows differ, ` +
@@ -48,7 +51,10 @@ export async function verified(run: Run, input: Input): Promise<Verdict> {
         '"migrate repair --side ... --found" restores rows from the other side.',
     );
   }
-  run.report.line(`verify: ${rows} rows in ${ranges} ranges agree, every check holds (${ms} ms)`);
+  const rest = untouched > 0 ? `, ${untouched} others are untouched since they agreed` : '';
+  run.report.line(
+    `verify: ${rows} rows in ${ranges} ranges agree${rest}, every check holds (${ms} ms)`,
+  );
   return verdict;
 }
 

@@ -47,8 +47,13 @@ const followOptions: Readonly<Record<string, Option>> = {
   batch: { type: 'string', value: 'N', about: 'Changes in a batch; default 5000.' },
   once: { type: 'boolean', about: 'Ends when nothing is pending, instead of going on.' },
 };
+const all: Option = {
+  type: 'boolean',
+  about: 'Compares every range, also those that nothing has touched since they agreed.',
+};
 const switchOptions: Readonly<Record<string, Option>> = {
   workers,
+  all,
   'hold-ms': {
     type: 'string',
     value: 'MS',
@@ -123,12 +128,14 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'verify',
-    summary: 'Compares everything while writes go on: counts, hashes, references, your checks.',
+    summary: 'Compares both sides while writes go on: counts, hashes, references, your checks.',
     details: [
+      'Again, it reads only ranges that were touched since they agreed, by whomever: row versions and ' +
+        'counts tell. --all compares everything: it also sees what a disk has changed.',
       'Also in the other direction, which proves that the way back loses nothing.',
       'What it finds is listed by key and kept for "migrate repair". Ends with 1 if it finds anything.',
     ],
-    options: { workers },
+    options: { workers, all },
     example: [example('verify'), 'verify: 5000000 rows in 502 ranges agree (31204 ms)'],
     act: 'verify',
     exclusive: true,

@@ -132,9 +132,22 @@ create table migrate.range (
   stream_sha256 bytea,
   database_user name,
   copied_at timestamptz,
-  verified_at timestamptz,
-  verified_hash numeric,
   check ((copied_at is null) = (copied_rows is null))
+);
+
+-- What a verification saw, by ranges of the tables that the other side fills here. A range whose
+-- count is the same and whose rows are all older than the marker holds what it held then.
+create table migrate.verified_range (
+  target_table text not null,
+  id integer not null,
+  low jsonb not null,
+  high jsonb not null,
+  rows bigint,
+  hash numeric,
+  marker xid8,
+  verified_at timestamptz,
+  primary key (target_table, id),
+  check ((marker is null) = (rows is null))
 );
 
 -- What the last verification found and nobody has repaired.

@@ -136,10 +136,25 @@ export function copyIn(table: ResolvedTable): string {
   return `copy ${quotedTable(table.target)} (${list(table, ({ name }) => quoted(name))}) from stdin`;
 }
 
-/** Count and sum of row hashes of a range: one row, `rows` and `hash` as texts. */
+/** Count and sum of row hashes of a range, and the snapshot's oldest transaction, as texts. */
 export function rangeHash(table: ResolvedTable, where: Where, range: KeyRange): string {
-  return `select count(*)::text as rows, coalesce(sum(${rowHash('r')}::numeric), 0)::text as hash
+  return `select count(*)::text as rows, coalesce(sum(${rowHash('r')}::numeric), 0)::text as hash,
+      pg_snapshot_xmin(pg_current_snapshot())::text as marker
     from (${rowsIn(table, where, inRange(table, where, range))}) r`;
+}
+
+/**
+ * Whether a range of the destination has not `$1` rows, or one that is as young as transaction `$2`.
+ * Only the last 32 bits of a row's transaction are stored, so after a billion others it says yes.
+ */
+export function rangeTouched(table: ResolvedTable, range: KeyRange): string {
+  return `with marker as materialized (
+      select ($2::numeric % 4294967296)::text::xid as low_bits,
+        pg_snapshot_xmax(pg_current_snapshot())::text::numeric - $2::numeric
+          not between 0 and 1000000000 as useless)
+    select count(*) <> $1::bigint or (select m.useless from marker m)
+      or coalesce(bool_or(age(p.xmin) <= age((select m.low_bits from marker m))), false) as touched
+    from ${quotedTable(table.target)} p where ${inRange(table, 'destination', range)}`;
 }
 
 /** Key and hash of each row of a range. */

@@ -64,16 +64,3 @@ export async function markCopied(
     [range.id, range.rows, range.bytes, range.sha256],
   );
 }
-
-/** What the last verification of a range saw, where both sides agreed. */
-export async function markVerified(
-  client: pg.Client,
-  rows: readonly { readonly id: number; readonly hash: string }[],
-): Promise<void> {
-  await client.query(
-    `update migrate.range set verified_at = clock_timestamp(), verified_hash = e.hash
-     from jsonb_to_recordset($1::jsonb) e(id integer, hash numeric)
-     where migrate.range.id = e.id`,
-    [JSON.stringify(rows)],
-  );
-}

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { note } from './control.ts';
-import { asTexts, inTransaction, otherSide, type Side, withSession } from './database.ts';
+import { asTexts, inTransaction, prepared, type Side, withSession } from './database.ts';
 import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
@@ -42,35 +42,41 @@ export async function ordersFound(run: Run, side: Side): Promise<readonly Repair
 export async function repair(run: Run, orders: readonly RepairOrder[]): Promise<number> {
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const flow = routeOf(run, phase);
-  let repaired = 0;
-  for (const order of orders) {
-    const route = order.side === 'green' ? run.routes.forward : run.routes.reverse;
-    const table = route?.tables.find(({ target }) => textOf(target) === order.table);
-    if (route === undefined || table === undefined) {
-      throw new Failure(
-        `The mapping fills no ${order.table} in ${order.side}, so there is nothing to restore it from.`,
-      );
-    }
-    for (let at = 0; at < order.keys.length; at += chunkRows) {
-      run.signal.throwIfAborted();
-      const keys = order.keys.slice(at, at + chunkRows);
-      if (order.side === flow.destination.side) await transferAgain(flow, table, keys);
-      else await restoreLive(run, flow, table, keys);
-      await forgetDifferences(run.green.main, order.side, order.table, keys);
-      repaired += keys.length;
-      run.report.progress({ phase: 'repair', rowsDone: repaired });
-    }
-    await note(run.green, 'repaired', {
-      side: order.side,
-      table: order.table,
-      rows: order.keys.length,
-    });
-  }
-  return repaired;
+  const live = flow.origin;
+  return withEnds(flow, (ends) =>
+    withSession(live, async (writer) => {
+      let repaired = 0;
+      for (const order of orders) {
+        const table = tableOf(run, order);
+        for (let at = 0; at < order.keys.length; at += chunkRows) {
+          run.signal.throwIfAborted();
+          const keys = order.keys.slice(at, at + chunkRows);
+          if (order.side === flow.destination.side) await transferAgain(flow, ends, table, keys);
+          else await restoreLive(writer, flow, ends, table, keys);
+          await forgetDifferences(run.green.main, order.side, order.table, keys);
+          repaired += keys.length;
+          run.report.progress({ phase: 'repair', rowsDone: repaired });
+        }
+        const rows = order.keys.length;
+        await note(run.green, 'repaired', { side: order.side, table: order.table, rows });
+      }
+      return repaired;
+    }),
+  );
+}
+
+function tableOf(run: Run, { side, table }: RepairOrder): ResolvedTable {
+  const route = side === 'green' ? run.routes.forward : run.routes.reverse;
+  const found = route?.tables.find(({ target }) => textOf(target) === table);
+  if (found !== undefined) return found;
+  throw new Failure(
+    `The mapping fills no ${table} in ${side}, so there is nothing to restore it from.`,
+  );
 }
 
 async function transferAgain(
   flow: Route,
+  ends: Ends,
   table: ResolvedTable,
   keys: readonly (readonly string[])[],
 ): Promise<void> {
@@ -79,7 +85,7 @@ async function transferAgain(
      select $1, e.value, 'r' from jsonb_array_elements($2::jsonb) e`,
     [textOf(table.target), JSON.stringify(keys)],
   );
-  await withEnds(flow, (ends) => drain(ends, flow));
+  await drain(ends, flow);
 }
 
 async function drain(ends: Ends, flow: Route): Promise<void> {
@@ -87,39 +93,30 @@ async function drain(ends: Ends, flow: Route): Promise<void> {
 }
 
 async function restoreLive(
-  run: Run,
+  writer: pg.Client,
   flow: Route,
+  ends: Ends,
   table: ResolvedTable,
   keys: readonly (readonly string[])[],
 ): Promise<void> {
   const given = [JSON.stringify(keys)];
-  const live = flow.origin;
-  const other = otherSide(live.side) === 'blue' ? run.blue : run.green;
-  await withSession(live, (client) =>
-    inTransaction(client, async () => {
-      await asRepairer(client);
-      await client.query(lockKeys(table), given);
-      // What was written to these rows and committed is on the other side after this.
-      await withEnds(flow, (ends) => drain(ends, flow));
-      const { rows } = await other.main.query<(string | null)[]>({
-        text: projectedRows(table),
-        values: given,
-        types: asTexts,
-        rowMode: 'array',
-      });
-      const columns = table.columns.map((_, at) => rows.map((row) => row[at] ?? null));
-      const places = table.key.map((name) => table.columns.findIndex((c) => c.name === name));
-      const there = new Set(rows.map((row) => JSON.stringify(places.map((at) => row[at] ?? null))));
-      const gone = keys.filter((key) => !there.has(JSON.stringify(key)));
-      if (gone.length > 0) await client.query(deleteKeys(table), [JSON.stringify(gone)]);
-      if (rows.length > 0) {
-        await client.query(
-          upsertRows(table, 'upsert'),
-          columns.map((column) => [...column]),
-        );
-      }
-    }),
-  );
+  await inTransaction(writer, async () => {
+    await asRepairer(writer);
+    await writer.query(prepared(lockKeys(table), given));
+    // What was written to these rows and committed is on the other side after this.
+    await drain(ends, flow);
+    const { rows } = await ends.destination.query<(string | null)[]>({
+      ...prepared(projectedRows(table), given),
+      types: asTexts,
+      rowMode: 'array',
+    });
+    const columns = table.columns.map((_, at) => rows.map((row) => row[at] ?? null));
+    const places = table.key.map((name) => table.columns.findIndex((c) => c.name === name));
+    const there = new Set(rows.map((row) => JSON.stringify(places.map((at) => row[at] ?? null))));
+    const gone = keys.filter((key) => !there.has(JSON.stringify(key)));
+    if (gone.length > 0) await writer.query(deleteKeys(table), [JSON.stringify(gone)]);
+    if (rows.length > 0) await writer.query(prepared(upsertRows(table, 'upsert'), columns));
+  });
 }
 
 /** Writes of a repair are no changes: the other side holds them already. */

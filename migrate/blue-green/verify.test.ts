@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
+import { corrupt, corruptOneRow, isListed, makeDice } from '#migrate/testing/corruption.ts';
 import { migrate, type Pair, query } from '#migrate/testing/databases.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
 
@@ -15,56 +16,96 @@ beforeAll(async () => {
 });
 afterAll(() => pair.close());
 
-/** Past guard, capture and foreign keys, as a defect of the tool or of a disk would. */
-const corrupt = (side: 'blue' | 'green', sql: string) =>
-  query(
-    pair[side],
-    `begin; select set_config('migrate.origin', (select c.migration_id::text from migrate.control c), true);
-     set local session_replication_role = replica; ${sql}; commit`,
-  );
+const verify = (...options: readonly string[]) =>
+  migrate(pair, 'verify', '--workers', '2', ...options);
 
 describe('verify finds every seeded corruption, and the switch is refused', () => {
-  it.each([
-    [
-      'a column of one row',
-      "update person set bio = 'x' where id = 42",
-      'public.person ["42"] differs',
-    ],
-    [
-      'a cent',
-      'update wallet set balance = balance + 0.01 where id = 7',
-      'public.wallet ["7"] differs',
-    ],
-    [
-      'null for a value',
-      'update person set bio = null where id = 6',
-      'public.person ["6"] differs',
-    ],
-    ['a missing row', 'delete from wallet_state where wallet_id = 2400', '["2400"] missing'],
-    [
-      'an extra row',
-      "insert into person values (999999, 'x@example.com', 'A', 'B', null, null, now())",
-      'public.person ["999999"] extra',
-    ],
-    [
-      'a broken reference',
-      'update wallet set owner_id = 777777 where id = 8',
-      'public.wallet refers to rows of public.person that are not there',
-    ],
-  ])('%s', async (_, sql, said) => {
-    await corrupt('green', sql);
+  const dice = makeDice(20261122);
+  // `npm run migrate:corruptions` does it 200 times.
+  it.each(Array.from({ length: 12 }, (_, at) => at + 1))('corruption %i', async () => {
+    const done = await corruptOneRow(pair, dice);
+    const said = await verify().catch(String);
+    expect(said, done.done).toMatch(/rows? differ/);
+    expect(await isListed(pair, done), JSON.stringify(done)).toBe(true);
+    if (done.breaksReference) expect(said).toContain('1 checks do not hold');
     await expect(migrate(pair, 'switch', '--workers', '2')).rejects.toThrow(/rows? differ/);
-    const found = await query(
+    expect(await migrate(pair, 'status')).toContain('blue: live');
+    await migrate(pair, 'repair', '--side', done.side, '--found');
+    expect(await verify()).toContain('every check holds');
+  });
+});
+
+describe('a repeated verify compares what was touched since', () => {
+  const compared = async (...options: readonly string[]) => {
+    const said = await verify(...options);
+    const [, ranges] = /rows in (\d+) ranges agree/.exec(said) ?? [];
+    const [, untouched = '0'] = /, (\d+) others are untouched/.exec(said) ?? [];
+    return { ranges: Number(ranges), untouched: Number(untouched) };
+  };
+
+  it('reads no range where nothing was written, and all of them when asked', async () => {
+    await verify();
+    const { ranges, untouched } = await compared();
+    expect(ranges).toBe(0);
+    expect(untouched).toBeGreaterThan(8);
+    expect(await compared('--all')).toEqual({ ranges: untouched, untouched: 0 });
+  });
+
+  it.each([
+    // Each touches ranges of the source and ranges of the target, in both directions.
+    ['an update', "update customer set full_name = 'A B' where id = 21", 2],
+    [
+      'a delete',
+      'delete from transfer where id = (select t.id from transfer t order by t.id limit 1)',
+      2,
+    ],
+    ['a key that moves to another range', 'update account set id = 90001 where id = 2000', 7],
+  ])('%s makes its ranges be read again', async (_, sql, ranges) => {
+    await query(pair.blue, sql);
+    await migrate(pair, 'follow', '--once');
+    expect((await compared()).ranges).toBeLessThanOrEqual(ranges);
+    expect((await compared()).ranges).toBe(0);
+  });
+
+  const restored = async () => {
+    await migrate(pair, 'repair', '--side', 'green', '--found');
+    expect(await verify()).toContain('every check holds');
+  };
+
+  it('one row deleted and another inserted, past every trigger, are found: the count is the same', async () => {
+    await corrupt(
+      pair,
+      'green',
+      'delete from wallet_state where wallet_id = 31; insert into wallet_state values (90002, $$open$$)',
+    );
+    await expect(verify()).rejects.toThrow(/^verify: 2 rows differ/);
+    await restored();
+  });
+
+  it('a table that was truncated past every trigger is found', async () => {
+    await corrupt(pair, 'green', 'alter table movement disable trigger all; truncate movement');
+    await expect(verify()).rejects.toThrow(/^verify: \d{3,} rows differ/);
+    await query(pair.green, 'alter table movement enable trigger all');
+    await restored();
+  });
+
+  it('control: with the marks moved over a corruption, only --all finds it', async () => {
+    await corrupt(pair, 'green', "update person set bio = 'x' where id = 42");
+    await query(
       pair.green,
-      `select format('%s %s %s', d.target_table, d.key, d.kind) as found from migrate.difference d
-       where d.side = 'green'`,
+      `update migrate.verified_range set marker = pg_snapshot_xmax(pg_current_snapshot())
+       where target_table = 'public.person'`,
     );
-    expect(found).toHaveLength(1);
-    if (!said.includes('refers')) expect(found[0]?.found).toContain(said.split(' ').at(-2));
-    expect(await migrate(pair, 'repair', '--side', 'green', '--found')).toContain(
-      '1 rows of green',
-    );
-    expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
+    expect(await verify()).toContain('every check holds');
+    await expect(verify('--all')).rejects.toThrow(/^verify: [12] rows differ/);
+    await expect(verify()).rejects.toThrow(/^verify: [12] rows differ/);
+    await restored();
+  });
+
+  it('marks of another server, whose transactions are numbered anew, count for nothing', async () => {
+    await verify();
+    await query(pair.green, "update migrate.verified_range set marker = '99999999999'");
+    expect((await compared()).ranges).toBeGreaterThan(4);
   });
 });
 
@@ -115,7 +156,7 @@ describe('after the switch', () => {
   it('corrupted rows of the live side are restored while writes go on', async () => {
     await migrate(pair, 'switch', '--workers', '2');
     const writers = startWriters(pair, 2, 5);
-    await corrupt('green', "update person set family_name = 'Lost' where id <= 500");
+    await corrupt(pair, 'green', "update person set family_name = 'Lost' where id <= 500");
     await expect(migrate(pair, 'verify', '--workers', '2')).rejects.toThrow(/500 rows differ|1000/);
     expect(await migrate(pair, 'repair', '--side', 'green', '--found')).toContain('500 rows');
     expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');

@@ -1,13 +1,11 @@
 import type pg from 'pg';
-import { foreignKeys } from './catalog.ts';
+import { brokenChecks, type Sessions } from './checks.ts';
 import { note } from './control.ts';
-import { type Side, withSession } from './database.ts';
+import { withSession } from './database.ts';
 import { type Difference, storeDifferences } from './difference.ts';
-import { sentenceOf } from './failure.ts';
 import { atExactPoint, withEnds } from './follow.ts';
-import type { Check } from './mapping.ts';
 import { type Run, routeOf, standing } from './migration.ts';
-import { quoted, quotedTable, textOf } from './names.ts';
+import { textOf } from './names.ts';
 import {
   type KeyRange,
   nextBound,
@@ -16,8 +14,17 @@ import {
   rowHashesOfKeys,
   rowHashesOfRange,
 } from './projection.ts';
-import { markVerified, readRanges } from './range.ts';
-import { mappedTables, type Route } from './resolve.ts';
+import { readRanges } from './range.ts';
+import type { Route } from './resolve.ts';
+import {
+  forgetMarks,
+  isTouched,
+  markRange,
+  readVerifiedRanges,
+  replaceRanges,
+  type Seen,
+  type VerifiedRange,
+} from './verified-range.ts';
 
 /** What a verification found. */
 export interface Verdict {
@@ -28,6 +35,8 @@ export interface Verdict {
   readonly broken: readonly string[];
   readonly rows: number;
   readonly ranges: number;
+  /** Ranges that hold what they held when they were last compared, so that they were not again. */
+  readonly untouched: number;
   readonly ms: number;
 }
 
@@ -38,7 +47,12 @@ export const isSound = (verdict: Verdict) =>
 /** Keys that are compared one by one at most; past that a table is simply wrong. */
 const suspectsMax = 200_000;
 
-type Sessions = Readonly<Record<Side, pg.Client>>;
+export interface VerifyOptions {
+  /** Ranges at a time. */
+  readonly workers: number;
+  /** Compares every range, also those that nothing has touched since they were last compared. */
+  readonly all: boolean;
+}
 
 interface Suspect {
   readonly route: Route;
@@ -46,21 +60,36 @@ interface Suspect {
   readonly keys: readonly string[];
 }
 
+/** What was counted while ranges were compared. */
+interface Counted {
+  rows: number;
+  ranges: number;
+  untouched: number;
+  /** Tables of which a range was compared, as `blue public.account`. */
+  readonly touched: Set<string>;
+}
+
+const placeOf = (route: Route, table: ResolvedTable) =>
+  `${route.destination.side} ${textOf(table.target)}`;
+
 /**
  * Compares both databases in both directions while writes go on. First counts and hashes of every
- * range, at any moment; ranges that differ are looked at row by row; what still differs is compared
- * at one exact point, where the checks run too. Nothing that was merely under way is reported.
+ * range that was touched since it was last compared, at any moment; ranges that differ are looked at
+ * row by row; what still differs is compared at one exact point, where the checks run too. Nothing
+ * that was merely under way is reported.
  */
-export async function verify(run: Run, workers: number): Promise<Verdict> {
+export async function verify(run: Run, options: VerifyOptions): Promise<Verdict> {
   const startedMs = performance.now();
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const flow = routeOf(run, phase);
   const routes = [run.routes.forward, run.routes.reverse].filter((route) => route !== undefined);
   const suspects: Suspect[] = [];
-  const counted = { rows: 0, ranges: 0 };
+  const counted: Counted = { rows: 0, ranges: 0, untouched: 0, touched: new Set() };
   for (const route of routes) {
-    suspects.push(...(await suspectsOf(run, route, workers, counted)));
+    suspects.push(...(await suspectsOf(run, route, options, counted)));
   }
+  const places = routes.flatMap((route) => route.tables.map((table) => placeOf(route, table)));
+  const untouched = new Set(places.filter((place) => !counted.touched.has(place)));
   const verdict = await withEnds(flow, (ends) =>
     atExactPoint(ends, flow, async () => {
       const sessions: Sessions =
@@ -69,36 +98,47 @@ export async function verify(run: Run, workers: number): Promise<Verdict> {
           : { blue: ends.destination, green: ends.origin };
       const differences = [];
       for (const suspect of suspects) differences.push(...(await compareKeys(suspect, sessions)));
-      return { differences, broken: await brokenChecks(run, sessions) };
+      return { differences, broken: await brokenChecks(run, sessions, untouched) };
     }),
   );
   await storeDifferences(run.green.main, verdict.differences);
+  if (verdict.broken.length > 0) {
+    await Promise.all([forgetMarks(run.blue.main), forgetMarks(run.green.main)]);
+  }
   const ms = Math.round(performance.now() - startedMs);
   const all = suspects.reduce((sum, { keys }) => sum + keys.length, 0);
-  const found = { ...verdict, ...counted, more: all >= suspectsMax, ms };
+  const { rows, ranges } = counted;
+  const found = { rows, ranges, untouched: counted.untouched, more: all >= suspectsMax, ms };
   await note(run.green, 'verified', {
-    rows: found.rows,
-    ms,
-    differences: found.differences.length,
-    broken: found.broken,
+    ...found,
+    differences: verdict.differences.length,
+    broken: verdict.broken,
   });
-  return found;
+  return { ...verdict, ...found };
 }
 
 async function suspectsOf(
   run: Run,
   route: Route,
-  workers: number,
-  counted: { rows: number; ranges: number },
+  options: VerifyOptions,
+  counted: Counted,
 ): Promise<readonly Suspect[]> {
-  const queue = await rangesOf(run, route);
+  const queue: { table: ResolvedTable; range: VerifiedRange }[] = [];
+  for (const table of route.tables) {
+    for (const range of await rangesOf(run, route, table)) queue.push({ table, range });
+  }
   const suspects: Suspect[] = [];
   let keys = 0;
   const work = () =>
     withEnds(route, async ({ origin, destination }) => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         run.signal.throwIfAborted();
-        const { table, range, id } = next;
+        const { table, range } = next;
+        if (!options.all && !(await isTouched(destination, table, range))) {
+          counted.untouched += 1;
+          continue;
+        }
+        counted.touched.add(placeOf(route, table));
         const [ours, theirs] = await Promise.all([
           hashOf(origin, rangeHash(table, 'origin', range)),
           hashOf(destination, rangeHash(table, 'destination', range)),
@@ -110,37 +150,51 @@ async function suspectsOf(
           rowsDone: counted.rows,
           rowsAll: counted.rows + queue.length * table.rangeRows,
         });
-        if (ours.rows === theirs.rows && ours.hash === theirs.hash) {
-          if (id !== undefined) await markVerified(destination, [{ id, hash: ours.hash }]);
-          continue;
-        }
-        if (keys >= suspectsMax) continue;
+        const agree = ours.rows === theirs.rows && ours.hash === theirs.hash;
+        await markRange(destination, table, range, agree ? theirs : undefined);
+        if (agree || keys >= suspectsMax) continue;
         const found = await differingKeys(origin, destination, table, range);
         keys += found.length;
         if (found.length > 0) suspects.push({ route, table, keys: found });
       }
     });
-  await Promise.all(Array.from({ length: Math.max(1, workers) }, work));
+  await Promise.all(Array.from({ length: Math.max(1, options.workers) }, work));
   return suspects;
 }
 
-/** The ranges of the copy where there are some, else ranges cut from the origin now. */
-async function rangesOf(run: Run, route: Route) {
-  const stored = route === run.routes.forward ? await readRanges(run.green.main) : [];
-  const found: { table: ResolvedTable; range: KeyRange; id: number | undefined }[] = [];
-  for (const table of route.tables) {
-    const own = stored.filter((range) => range.table === textOf(table.target));
-    for (const range of own) found.push({ table, range, id: range.id });
-    if (own.length > 0) continue;
-    for (const range of await cut(route, table)) found.push({ table, range, id: undefined });
-  }
-  return found;
+/**
+ * The ranges of the last verification; for the first one those of the copy where there are some,
+ * else cut from the origin now. The last range has no end, so it is cut again when it has grown.
+ */
+async function rangesOf(
+  run: Run,
+  route: Route,
+  table: ResolvedTable,
+): Promise<readonly VerifiedRange[]> {
+  const name = textOf(table.target);
+  const client = route.destination.main;
+  const known = await readVerifiedRanges(client, name);
+  const last = known.at(-1);
+  if (last !== undefined && Number(last.rows ?? 0) <= 2 * table.rangeRows) return known;
+  const forward = last === undefined && route === run.routes.forward;
+  const copied = forward ? await readRanges(run.green.main) : [];
+  const own = copied.filter((range) => range.table === name);
+  const ranges =
+    own.length > 0
+      ? own.map(({ low, high }) => ({ low, high }))
+      : await cut(route, table, last?.low ?? null);
+  await replaceRanges(client, name, last?.id ?? 0, ranges);
+  return readVerifiedRanges(client, name);
 }
 
-async function cut(route: Route, table: ResolvedTable): Promise<readonly KeyRange[]> {
+async function cut(
+  route: Route,
+  table: ResolvedTable,
+  from: KeyRange['low'],
+): Promise<readonly KeyRange[]> {
   return withSession(route.origin, async (client) => {
     const ranges: KeyRange[] = [];
-    let low: readonly string[] | null = null;
+    let low = from;
     for (;;) {
       const { rows }: pg.QueryResult<{ key: string[] }> = await client.query(nextBound(table, low));
       const high: readonly string[] | null = rows[0]?.key ?? null;
@@ -151,9 +205,11 @@ async function cut(route: Route, table: ResolvedTable): Promise<readonly KeyRang
   });
 }
 
-async function hashOf(client: pg.Client, sql: string) {
-  const { rows } = await client.query<{ rows: string; hash: string }>(sql);
-  return rows[0] ?? { rows: '0', hash: '0' };
+async function hashOf(client: pg.Client, sql: string): Promise<Seen> {
+  const { rows } = await client.query<Seen>(sql);
+  const [seen] = rows;
+  if (seen === undefined) throw new Error('a count without a row');
+  return seen;
 }
 
 async function rowHashes(client: pg.Client, sql: string, values: readonly unknown[]) {
@@ -195,72 +251,4 @@ async function compareKeys(suspect: Suspect, sessions: Sessions): Promise<readon
     const texts = Array.isArray(parsed) ? parsed.map(String) : [];
     return [{ side: route.destination.side, table: textOf(table.target), key: texts, kind }];
   });
-}
-
-async function brokenChecks(run: Run, sessions: Sessions): Promise<readonly string[]> {
-  const broken: string[] = [];
-  for (const check of run.mapping.checks) {
-    const said = await checkOne(check, sessions).catch(
-      (error: unknown) => `${check.name}: it cannot be asked: ${sentenceOf(error)}`,
-    );
-    if (said !== undefined) broken.push(said);
-  }
-  for (const side of ['blue', 'green'] as const) {
-    broken.push(...(await brokenReferences(run, side, sessions[side])));
-  }
-  return broken;
-}
-
-async function checkOne(check: Check, sessions: Sessions): Promise<string | undefined> {
-  if ('equal' in check) {
-    const [blue, green] = [
-      await rowsOf(sessions.blue, check.equal.blue),
-      await rowsOf(sessions.green, check.equal.green),
-    ];
-    if (blue === green) return undefined;
-    return `${check.name}: blue says ${blue}, green says ${green}`;
-  }
-  const sides = check.on === 'both' ? (['blue', 'green'] as const) : [check.on];
-  for (const side of sides) {
-    const found = await rowsOf(sessions[side], check.violations);
-    if (found !== '[]') return `${check.name}, ${side}: ${found}`;
-  }
-  return undefined;
-}
-
-/** The first rows of a query as JSON. */
-async function rowsOf(client: pg.Client, sql: string): Promise<string> {
-  const { rows } = await client.query<{ found: string }>(
-    `select coalesce(json_agg(q), '[]')::text as found from (
-       select to_json(c) as q from (${sql}\n) c limit 10) q`,
-  );
-  return rows[0]?.found ?? '[]';
-}
-
-/** Foreign keys are not checked while the tool writes, so they are asked here. */
-async function brokenReferences(
-  run: Run,
-  side: Side,
-  client: pg.Client,
-): Promise<readonly string[]> {
-  const broken: string[] = [];
-  for (const key of await foreignKeys(client, mappedTables(run.routes, side))) {
-    const on = key.columns.map(
-      (name, at) => `p.${quoted(key.referred[at] ?? '')} = c.${quoted(name)}`,
-    );
-    const given = key.columns.map((name) => `c.${quoted(name)} is not null`);
-    const { rows } = await client.query<{ found: string }>(
-      `select json_build_array(${key.columns.map((name) => `c.${quoted(name)}`).join(', ')})::text
-         as found
-       from ${quotedTable(key.table)} c where ${given.join(' and ')} and not exists (
-         select 1 from ${quotedTable(key.refers)} p where ${on.join(' and ')}) limit 3`,
-    );
-    if (rows.length === 0) continue;
-    const values = rows.map(({ found }) => found).join(', ');
-    broken.push(
-      `${side}: ${textOf(key.table)} refers to rows of ${textOf(key.refers)} that are not there ` +
-        `(${key.name}: ${values})`,
-    );
-  }
-  return broken;
 }

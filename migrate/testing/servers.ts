@@ -15,11 +15,13 @@ export interface Servers {
 
 /**
  * Starts both: blue from `installation` (the directory over its bin; undefined: what npm brings),
- * green from what npm brings. Nothing has to survive a loss of power unless `durable`.
+ * green from what npm brings. Nothing has to survive a loss of power unless `durable`. `settings`
+ * are PostgreSQL's, for both.
  */
 export async function startServers(
   installation: string | undefined,
   durable: boolean,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<Servers> {
   const start = async (from: string | undefined) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'migrate-server-'));
@@ -30,6 +32,7 @@ export async function startServers(
       settings: {
         max_wal_size: '4GB',
         shared_buffers: '512MB',
+        ...settings,
         ...(durable ? {} : { fsync: 'off', full_page_writes: 'off' }),
       },
     });

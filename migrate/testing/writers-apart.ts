@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { startWriters } from './writers.ts';
+import { type Shape, startWriters } from './writers.ts';
 
 const ledgerSchema = z.object({
   acknowledged: z.array(z.string()),
@@ -18,12 +18,14 @@ export function startWritersApart(
   pair: Readonly<Record<'blue' | 'green', string>>,
   count: number,
   pauseMs: number,
+  shape: Shape = 'other shape',
 ) {
   const child = fork(fileURLToPath(import.meta.url), [
     pair.blue,
     pair.green,
     String(count),
     String(pauseMs),
+    shape,
   ]);
   const answer = async (order: z.infer<typeof orderSchema>) => {
     const said = once(child, 'message');
@@ -44,8 +46,13 @@ export function startWritersApart(
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [blue = '', green = '', count, pauseMs] = process.argv.slice(2);
-  const writers = startWriters({ blue, green }, Number(count), Number(pauseMs));
+  const [blue = '', green = '', count, pauseMs, shape] = process.argv.slice(2);
+  const writers = startWriters(
+    { blue, green },
+    Number(count),
+    Number(pauseMs),
+    shape === 'same shape' ? shape : 'other shape',
+  );
   process.on('disconnect', () => process.exit());
   process.on('message', async (message) => {
     const send = (value: object) => process.send?.(value);

@@ -17,6 +17,9 @@ export interface Ledger {
   twoLive: number;
 }
 
+/** Whether green has the tables of the bank in their new shape, or the same as blue. */
+export type Shape = 'same shape' | 'other shape';
+
 /** Writers that transfer money until they are stopped. */
 export interface Writers {
   readonly ledger: Ledger;
@@ -32,7 +35,12 @@ const pollMs = 10;
  * client that the contract allows. Each transfer moves money in one transaction and is noted when it
  * was acknowledged.
  */
-export function startWriters(pair: Urls, count: number, pauseMs: number): Writers {
+export function startWriters(
+  pair: Urls,
+  count: number,
+  pauseMs: number,
+  shape: Shape = 'other shape',
+): Writers {
   const ledger: Ledger = {
     acknowledged: new Set(),
     unknown: new Set(),
@@ -59,7 +67,7 @@ export function startWriters(pair: Urls, count: number, pauseMs: number): Writer
       const id = randomUUID();
       const startedMs = performance.now();
       for (;;) {
-        const outcome = await transfer(clients[side], side, id);
+        const outcome = await transfer(clients[side], shape === 'same shape' ? 'blue' : side, id);
         if (outcome === 'done') {
           ledger.acknowledged.add(id);
           ledger.slowestMs = Math.max(ledger.slowestMs, performance.now() - startedMs);
@@ -116,11 +124,11 @@ const statements = {
   ],
 } as const;
 
-async function transfer(client: pg.Client, side: 'blue' | 'green', id: string) {
+async function transfer(client: pg.Client, tables: 'blue' | 'green', id: string) {
   // In one order, so that two transfers never wait for each other.
   const from = randomInt(accounts.low, accounts.high);
   const to = randomInt(from + 1, accounts.high + 1);
-  const [take, give, write] = statements[side];
+  const [take, give, write] = statements[tables];
   let sent = false;
   try {
     await client.query('begin');

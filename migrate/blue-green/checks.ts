@@ -1,0 +1,90 @@
+import type pg from 'pg';
+import { foreignKeys } from './catalog.ts';
+import type { Side } from './database.ts';
+import { sentenceOf } from './failure.ts';
+import type { Check } from './mapping.ts';
+import type { Run } from './migration.ts';
+import { quoted, quotedTable, textOf } from './names.ts';
+import { mappedTables } from './resolve.ts';
+
+/** A session in each database, at one point of time. */
+export type Sessions = Readonly<Record<Side, pg.Client>>;
+
+/**
+ * Sentences of what does not hold: the mapping's checks, and foreign keys, but those between tables
+ * of `untouched` (`blue public.account`), which were asked before and hold what they held.
+ */
+export async function brokenChecks(
+  run: Run,
+  sessions: Sessions,
+  untouched: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const broken: string[] = [];
+  for (const check of run.mapping.checks) {
+    const said = await checkOne(check, sessions).catch(
+      (error: unknown) => `${check.name}: it cannot be asked: ${sentenceOf(error)}`,
+    );
+    if (said !== undefined) broken.push(said);
+  }
+  for (const side of ['blue', 'green'] as const) {
+    broken.push(...(await brokenReferences(run, side, sessions[side], untouched)));
+  }
+  return broken;
+}
+
+async function checkOne(check: Check, sessions: Sessions): Promise<string | undefined> {
+  if ('equal' in check) {
+    const [blue, green] = [
+      await rowsOf(sessions.blue, check.equal.blue),
+      await rowsOf(sessions.green, check.equal.green),
+    ];
+    if (blue === green) return undefined;
+    return `${check.name}: blue says ${blue}, green says ${green}`;
+  }
+  const sides = check.on === 'both' ? (['blue', 'green'] as const) : [check.on];
+  for (const side of sides) {
+    const found = await rowsOf(sessions[side], check.violations);
+    if (found !== '[]') return `${check.name}, ${side}: ${found}`;
+  }
+  return undefined;
+}
+
+/** The first rows of a query as JSON. */
+async function rowsOf(client: pg.Client, sql: string): Promise<string> {
+  const { rows } = await client.query<{ found: string }>(
+    `select coalesce(json_agg(q), '[]')::text as found from (
+       select to_json(c) as q from (${sql}\n) c limit 10) q`,
+  );
+  return rows[0]?.found ?? '[]';
+}
+
+/** Foreign keys are not checked while the tool writes, so they are asked here. */
+async function brokenReferences(
+  run: Run,
+  side: Side,
+  client: pg.Client,
+  untouched: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const broken: string[] = [];
+  for (const key of await foreignKeys(client, mappedTables(run.routes, side))) {
+    const ends = [key.table, key.refers];
+    if (ends.every((table) => untouched.has(`${side} ${textOf(table)}`))) continue;
+    const on = key.columns.map(
+      (name, at) => `p.${quoted(key.referred[at] ?? '')} = c.${quoted(name)}`,
+    );
+    const given = key.columns.map((name) => `c.${quoted(name)} is not null`);
+    const { rows } = await client.query<{ found: string }>(
+      `select json_build_array(${key.columns.map((name) => `c.${quoted(name)}`).join(', ')})::text
+         as found
+       from ${quotedTable(key.table)} c where ${given.join(' and ')} and not exists (
+         select 1 from ${quotedTable(key.refers)} p where ${on.join(' and ')}) limit 3`,
+    );
+    if (rows.length === 0) continue;
+    const values = rows.map(({ found }) => found).join(', ');
+    broken.push(
+      `${side}: ${textOf(key.table)} refers to rows of ${textOf(key.refers)} that are not there ` +
+        `(${key.name}: ${values})`,
+    );
+  }
+  return broken;
+}
