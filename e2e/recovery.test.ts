@@ -244,7 +244,20 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   await blind.close();
   await rm(forgetful, { recursive: true, force: true });
 
-  // Restored again; the recovery is killed after each of its steps, and goes on.
+  // Killed after its last step: all is done, though nobody was told.
+  await postgres.restore();
+  await postgres.start();
+  const untold = await program(['recover', '--yes'], {
+    GATEHOUSE_INSECURE_FAILPOINTS: 'recover.ended=kill',
+  });
+  expect([untold.code, untold.stdout]).toEqual([null, expect.not.stringContaining('Recovered.')]);
+  const told = await program(['recover', '--yes']);
+  expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('Nothing has happened')]);
+  const early = await start();
+  expect(await accepted(early, ended)).toEqual([]);
+  await early.close();
+
+  // Restored again; the recovery is killed after each of its steps before, and goes on.
   await postgres.restore();
   await postgres.start();
   const dry = await program(['recover']);
@@ -263,6 +276,10 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('Nothing has happened')]);
 
   const node = await start();
+  // One that was ended is shown by its end.
+  const { list: entries } = await node.admin('GET', '/admin/audit?action=database.recover');
+  expect(entries.map(({ outcome }) => outcome)).toEqual(['done', 'begun', 'begun', 'begun']);
+  expect(entries[0]).toMatchObject({ detail: { counter_only: false, credentials: 1 } });
   expect(await accepted(node, ended)).toEqual([]);
   for (const { client, tokens } of [
     ...ended,

@@ -1,6 +1,10 @@
 import pg from 'pg';
+import type { AuditDetail, AuditOutcome } from '#server/audit/entry.ts';
+import { operator } from '#server/audit/operator.ts';
 import type { Failpoints } from '#server/failpoints.ts';
+import { newId } from '#server/identifiers.ts';
 import { refreshMacSet, sealSets } from '#server/keys/slots.ts';
+import { insertEntries } from '#server/store/audit.ts';
 
 /** So far the counter of facts moves: past whatever was numbered in the writes that were lost. */
 export const seqJump = 2 ** 40;
@@ -67,12 +71,14 @@ export function recover(options: RecoveryOptions): Promise<boolean> {
     const { due } = await look(client, options.counterOnly);
     if (due === 'none') return false;
     await ensureNoNodes(client);
-    const seq = await begin(client);
+    const note = noteOf(client, options);
+    const seq = await begin(client, () => note('begun', { resumed: due === 'rest' }));
     log(
       due === 'rest' ? 'going on with a recovery that was interrupted' : 'the database is fenced',
     );
     await reach('recover.begun');
     await ensureNoNodes(client);
+    const done: Record<string, number> = {};
     if (!options.counterOnly) {
       const keys = await count(client, 'delete from key where set_name = any($1)', [sealedSets]);
       log(`${keys} keys are deleted: nothing that was sealed or signed for refresh opens any more`);
@@ -81,12 +87,14 @@ export function recover(options: RecoveryOptions): Promise<boolean> {
       log(`${grants} grants are revoked`);
       const sessions = await inSlices(client, endSessions, seq, () => reach('recover.slice'));
       log(`${sessions} sessions are ended`);
+      Object.assign(done, { keys, grants, sessions });
       if (!options.keepCredentials) {
         const credentials = await count(client, 'delete from admin_credential', []);
         log(`${credentials} admin credentials are deleted`);
+        Object.assign(done, { credentials });
       }
     }
-    await end(client, options.counterOnly);
+    await end(client, options.counterOnly, () => note('done', done));
     await reach('recover.ended');
     return true;
   });
@@ -146,9 +154,33 @@ async function ensureNoNodes(client: pg.Client): Promise<void> {
   }
 }
 
+/**
+ * How this recovery is written into the audit log: in the transactions that begin and end it, so that
+ * there is no step without its entry. One that was interrupted has a `begun` for each attempt.
+ */
+function noteOf(
+  client: pg.Client,
+  { counterOnly, keepCredentials }: RecoveryOptions,
+): (outcome: AuditOutcome, detail: AuditDetail) => Promise<void> {
+  const [actor, requestId, action] = [operator(), newId(), 'database.recover'] as const;
+  const target = { kind: 'deployment', id: '' };
+  const how = { counter_only: counterOnly, keep_credentials: keepCredentials };
+  const connection = {
+    query: async <Row extends pg.QueryResultRow>(
+      { text }: { readonly text: string },
+      values: readonly unknown[],
+    ) => (await client.query<Row>(text, [...values])).rows,
+  };
+  return (outcome, detail) =>
+    insertEntries(connection, [
+      { action, outcome, actor, target, requestId, detail: { ...how, ...detail } },
+    ]);
+}
+
 /** Fences the database and moves the counter, once; gives where the counter stood then. */
-async function begin(client: pg.Client): Promise<number> {
+async function begin(client: pg.Client, note: () => Promise<void>): Promise<number> {
   return inTransaction(client, async () => {
+    await note();
     await client.query('select pg_advisory_xact_lock(4744001)');
     const under = await client.query<{ seq: string | null }>(
       'select recovery_seq as seq from control for update',
@@ -219,8 +251,9 @@ async function inSlices(
  * The fact that everything new is born after, and the floor that everything old lies below. It is
  * numbered only now: a node that was started meanwhile, in vain, may have made keys and facts.
  */
-function end(client: pg.Client, counterOnly: boolean): Promise<void> {
+function end(client: pg.Client, counterOnly: boolean, note: () => Promise<void>): Promise<void> {
   return inTransaction(client, async () => {
+    await note();
     await client.query('select pg_advisory_xact_lock(4744001)');
     const { rows } = await client.query<{ seq: string }>(
       `insert into fact (seq, kind, target, reason, expires_at)

@@ -37,6 +37,10 @@ export const auditActions = {
     target: 'deployment',
     about: 'On the command line the next start was allowed another pairwise salt.',
   },
+  'database.recover': {
+    target: 'deployment',
+    about: 'A database that was restored to an earlier moment was recovered on the command line.',
+  },
   'credential.create': { target: 'credential', about: 'An admin credential was made.' },
   'credential.delete': { target: 'credential', about: 'An admin credential was deleted.' },
   'revocation.create': {

@@ -51,7 +51,8 @@ export async function recorded<Result>(
   }
 }
 
-function operator(): Actor {
+/** Who is at the command line, as the operating system says. */
+export function operator(): Actor {
   return { kind: 'operator', id: nameOfUser() };
 }
 

@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Answer,
+  authorizationParameters,
+  authorizationUrl,
+  claimsOf,
+  connect,
+  type Deployment,
+  door,
+  newPkce,
+  openBrowser,
+  type RegisteredClient,
+} from '../login-app.ts';
+
+/** A node that lives, and apps of its deployment. */
+export interface Stage {
+  readonly a: Deployment;
+  readonly app: RegisteredClient;
+  readonly jwtApp: RegisteredClient;
+  /** A statement of whoever owns the tables. */
+  readonly ask: (text: string, values: readonly unknown[]) => Promise<readonly unknown[]>;
+}
+
+/** One request, and how the node that lives tells whether what it asks for has happened. */
+export interface Deed {
+  readonly act: (node: Deployment) => Promise<Answer>;
+  /** Absent: nothing shows it, and asking again must simply work. */
+  readonly happened?: () => Promise<boolean>;
+}
+
+export const someone = () => ({ login: { subject: `user-${randomUUID()}` } });
+export const active = async ({ a }: Stage, token: string) =>
+  (await a.introspect(token)).active === true;
+export const found = async ({ a }: Stage, path: string) =>
+  (await a.admin('GET', path)).status === 200;
+export const ok = (answer: Answer) => answer.status === 200;
+
+/** A visit that stands still where the login or consent app would send the browser back. */
+async function held({ a, app }: Stage, kind: 'login' | 'consent') {
+  const browser = openBrowser();
+  const who = someone().login;
+  const parameters = authorizationParameters(app, newPkce());
+  let next = await browser.get(authorizationUrl(a, parameters));
+  let flowId = '';
+  for (const one of kind === 'login' ? (['login'] as const) : (['login', 'consent'] as const)) {
+    const asked = new URL(next.headers.get('location') ?? '');
+    const challenge = asked.searchParams.get(`${one}_challenge`) ?? '';
+    const shown = await a.admin('GET', door(one, challenge));
+    flowId = String(shown.body.session_id ?? shown.body.consent_request_id);
+    const body = one === 'login' ? who : { grant_scope: ['openid', 'offline_access'] };
+    const accepted = await a.admin('PUT', door(one, challenge, 'accept'), body);
+    const url = new URL(String(accepted.body.redirect_to));
+    const path = url.pathname + url.search;
+    if (one === kind) {
+      const visit = (node: Deployment) => browser.get(node.server.publicUrl + path);
+      return { subject: who.subject, flowId, visit };
+    }
+    next = await browser.get(url.href);
+  }
+  throw new Error('no hop');
+}
+
+export const hop = async (stage: Stage, kind: 'login' | 'consent'): Promise<Deed> => ({
+  act: (await held(stage, kind)).visit,
+});
+
+/** Something is withdrawn that is on its way back: whether it is dead shows when it arrives. */
+export async function onItsWay(
+  stage: Stage,
+  kind: 'login' | 'consent',
+  act: (node: Deployment, subject: string, flowId: string) => Promise<Answer>,
+): Promise<Deed> {
+  const { subject, flowId, visit } = await held(stage, kind);
+  return {
+    act: (node) => act(node, subject, flowId),
+    async happened() {
+      const { searchParams } = new URL((await visit(stage.a)).headers.get('location') ?? '');
+      return !searchParams.has(kind === 'login' ? 'consent_challenge' : 'code');
+    },
+  };
+}
+
+/** Something that a login gave is killed; `ids` are those of its chain, grant and session. */
+export async function ofLogin(
+  stage: Stage,
+  act: (node: Deployment, ids: ReadonlyMap<string, string>) => Promise<Answer>,
+) {
+  const tokens = await connect(stage.a, stage.jwtApp, someone());
+  const gh = Object(claimsOf(tokens.access).gh);
+  const ids = new Map(Object.entries(gh).map(([name, id]) => [name, String(id)]));
+  return {
+    act: (node: Deployment) => act(node, ids),
+    happened: async () => !(await active(stage, tokens.access)),
+  };
+}
+
+export async function newCredential({ a }: Stage) {
+  const name = `credential-${randomUUID()}`;
+  const made = await a.admin('POST', '/admin/credentials', { name, role: 'clients' });
+  return { path: `/admin/credentials/${made.body.id}`, secret: String(made.body.secret) };
+}
+
+/** Prepares one deed. */
+export type Make = (stage: Stage) => Promise<Deed>;
