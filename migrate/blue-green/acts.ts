@@ -68,7 +68,7 @@ const figuresSeconds = 1;
 export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   if (!input.flag('no-verify')) await verified(run, input);
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
-  const before = await sample(phase === 'watching' ? run.green : run.blue, figuresSeconds);
+  const before = await sample(run, phase === 'watching' ? 'green' : 'blue', figuresSeconds);
   const timeline = await switchOver(run, {
     holdMsMax: input.count('hold-ms', 2_000, 50, 60_000),
     lockMsMax: input.count('lock-ms', 100, 1, 10_000),
@@ -80,7 +80,7 @@ export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   run.report.line(
     `${timeline.to} is live (epoch ${timeline.epoch}); writes were held for ${timeline.heldMs} ms`,
   );
-  const after = await sample(timeline.to === 'green' ? run.green : run.blue, figuresSeconds);
+  const after = await sample(run, timeline.to, figuresSeconds);
   await note(run.green, 'figures before', before);
   await note(run.green, 'figures after', after);
   return { ...timeline };

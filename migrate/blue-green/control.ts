@@ -187,6 +187,18 @@ export async function isToEnd(client: pg.Client, signal: AbortSignal): Promise<b
   }
 }
 
+/** What this process has taken so far. */
+function toolFigures() {
+  const megabytes = (bytes: number) => Math.round(bytes / 1_048_576);
+  const { rss, heapUsed } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  return {
+    'RSS MiB': megabytes(rss),
+    'heap MiB': megabytes(heapUsed),
+    'CPU s': Math.round((user + system) / 100_000) / 10,
+  };
+}
+
 /** Notes what happened, for status and report. */
 export async function note(
   database: Database,
@@ -195,6 +207,6 @@ export async function note(
 ): Promise<void> {
   await database.main.query('insert into migrate.event (kind, detail) values ($1, $2)', [
     kind,
-    JSON.stringify(detail),
+    JSON.stringify({ ...detail, tool: toolFigures() }),
   ]);
 }

@@ -3,6 +3,7 @@ import { readControl } from './control.ts';
 import type { Database } from './database.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
+import { removeForeignTables } from './foreign.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
 import { mappedTables } from './resolve.ts';
@@ -88,10 +89,4 @@ async function removeCapture(run: Run, database: Database): Promise<void> {
   for (const table of mappedTables(run.routes, database.side)) {
     await removeTriggers(database.main, table, 'capture');
   }
-}
-
-/** Foreign tables that were made for stragglers. */
-async function removeForeignTables(database: Database): Promise<void> {
-  await database.main.query('drop server if exists migrate_other_side cascade');
-  await database.main.query('drop schema if exists migrate_other_side');
 }

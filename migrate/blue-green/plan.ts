@@ -104,8 +104,9 @@ async function describeSource(
   }
   if (shape.places.length > 1) {
     warnings.push(
-      `${name} has ${shape.places.length - 1} partitions: neither attach, detach nor drop one ` +
-        'before the migration is finished; that passes capture by.',
+      `${name} has ${shape.places.length - 1} partitions: to drop, detach or attach one has to wait ` +
+        'until "migrate finish", because no trigger sees it. A switch refuses a partition that is not ' +
+        'captured, and verify finds the rows of one that is gone.',
     );
   }
   const { rows } = await client.query<{

@@ -11,7 +11,10 @@ export async function setAside(client: pg.Client, tables: readonly TableName[]):
   return inTransaction(client, async () => {
     const { rows } = await client.query<{ name: string; definition: string; drop: string }>(
       `select quote_ident(n.nspname) || '.' || quote_ident(i.relname) as name,
-         case when k.oid is null then pg_get_indexdef(x.indexrelid)
+         -- The definition of a partitioned index says "on only", which would leave its partitions out.
+         case when k.oid is null and i.relkind = 'I' then
+             regexp_replace(pg_get_indexdef(x.indexrelid), ' ON ONLY ', ' ON ')
+           when k.oid is null then pg_get_indexdef(x.indexrelid)
            else format('alter table %s add constraint %I %s', x.indrelid::regclass, k.conname,
              pg_get_constraintdef(k.oid)) end as definition,
          case when k.oid is null then format('drop index %s', x.indexrelid::regclass)

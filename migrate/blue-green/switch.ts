@@ -16,7 +16,7 @@ import {
   retire,
   unfence,
 } from './control.ts';
-import type { Database } from './database.ts';
+import type { Database, Side } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
 import { atExactPoint, takeBatch, withEnds } from './follow.ts';
 import { holdersOf } from './holders.ts';
@@ -38,8 +38,8 @@ export interface SwitchOptions {
 
 /** What a switch did when, in milliseconds from the hold on. */
 export interface Timeline {
-  readonly from: string;
-  readonly to: string;
+  readonly from: Side;
+  readonly to: Side;
   readonly epoch: number;
   readonly attempts: number;
   readonly steps: readonly { readonly step: string; readonly ms: number }[];
