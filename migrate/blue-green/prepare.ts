@@ -30,10 +30,13 @@ export async function prepare(run: Run): Promise<void> {
   if (known[1] === undefined) await refuseRows(run);
   const sql = await readFile(controlTables, 'utf8');
   await makeControl(green, sql, { migrationId, mapping: mapping.name, state: 'copy', epoch: 0 });
+  for (const table of mappedTables(run.routes, 'green')) await setGuard(green.main, table, true);
+  // Again, since nobody was refused in between. Blue has no row before green refuses writes, so of
+  // two databases that say what they are one always does.
+  if (known[0] === undefined) await refuseRows(run);
+  report.line('green takes writes from nobody but migrate');
   await makeControl(blue, sql, { migrationId, mapping: mapping.name, state: 'live', epoch: 1 });
   report.line('control tables: in both databases');
-  for (const table of mappedTables(run.routes, 'green')) await setGuard(green.main, table, true);
-  report.line('green takes writes from nobody but migrate');
   for (const table of mappedTables(run.routes, 'blue')) await setGuard(blue.main, table, false);
   for (const source of sourcesOf(run.routes.forward)) {
     await captureTable(blue.main, source);
@@ -70,7 +73,8 @@ async function refuseRows(run: Run): Promise<void> {
   for (const { target } of run.routes.forward.tables) {
     if (await hasRows(run.green.main, quotedTable(target))) {
       throw new Failure(
-        `${textOf(target)} in green has rows already. Empty it (truncate) before "migrate prepare".`,
+        `${textOf(target)} in green has rows already. Empty it (truncate, or ` +
+          '"migrate abort" where one died) before "migrate prepare".',
       );
     }
   }

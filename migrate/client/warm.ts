@@ -26,15 +26,18 @@ async function prime(
   client: pg.ClientBase,
   statements: readonly PrimingStatement[],
 ): Promise<void> {
+  if (statements.length === 0) return;
+  await client.query('begin');
   for (const { name, text, values = [] } of statements) {
-    await client.query('begin');
     try {
       await client.query({ ...(name === undefined ? {} : { name }), text, values: [...values] });
     } catch {
-      // Refused, as a write is on a side that is not live. A connection that broke fails below.
+      // Refused, as a write is on a side that is not live. A connection that broke fails here.
+      await client.query('rollback');
+      await client.query('begin');
     }
-    await client.query('rollback');
   }
+  await client.query('rollback');
 }
 
 /**

@@ -12,6 +12,14 @@ export function add(histogram: Histogram, ms: number): void {
 export const countOf = (histogram: Histogram): number =>
   [...histogram.values()].reduce((sum, count) => sum + count, 0);
 
+export function merge(histograms: readonly Histogram[]): Histogram {
+  const merged: Histogram = new Map();
+  for (const histogram of histograms) {
+    for (const [bucket, count] of histogram) merged.set(bucket, (merged.get(bucket) ?? 0) + count);
+  }
+  return merged;
+}
+
 /** The upper edge of the bucket that holds this share of all, in milliseconds; NaN where none is. */
 export function percentile(histogram: Histogram, share: number): number {
   const rank = Math.ceil(countOf(histogram) * share);

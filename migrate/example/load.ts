@@ -34,6 +34,8 @@ export interface Summary {
   readonly shed: number;
   /** Kinds of failures, each with an example. */
   readonly failures: Readonly<Record<string, number>>;
+  /** What answers 503 said. */
+  readonly reasons: Readonly<Record<string, number>>;
   readonly reads: Percentiles;
   readonly writes: Percentiles;
 }
@@ -75,6 +77,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   const writes: Histogram = new Map();
   let second = { reads: new Map(), writes: new Map(), failed: 0, unavailable: 0 };
   const failures = new Map<string, number>();
+  const reasons = new Map<string, number>();
   const totals = { sent: 0, acknowledged: 0, failed: 0, unavailable: 0, unavailableBare: 0 };
   const further = { broken: 0, missing: 0, shed: 0 };
   const underWay = new Set<Promise<void>>();
@@ -83,9 +86,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   const failed = (what: string) => {
     totals.failed += 1;
     second.failed += 1;
-    if (failures.size < 20 || failures.has(what)) {
-      failures.set(what, (failures.get(what) ?? 0) + 1);
-    }
+    tally(failures, what);
   };
   /** The answer, after as many attempts as are allowed; undefined: it failed, and was counted. */
   const insist = async (method: string, path: string, expected: number, body?: unknown) => {
@@ -99,6 +100,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
       if (answered?.status === 503) {
         totals.unavailable += 1;
         second.unavailable += 1;
+        tally(reasons, answered.text.trim());
         if (answered.retryAfter === undefined) totals.unavailableBare += 1;
       }
       const again = answered === undefined || answered.status === 503;
@@ -194,11 +196,17 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
         ...totals,
         ...further,
         failures: Object.fromEntries(failures),
+        reasons: Object.fromEntries(reasons),
         reads: percentiles(reads),
         writes: percentiles(writes),
       };
     },
   };
+}
+
+/** Counts, of 20 kinds at most. */
+function tally(counts: Map<string, number>, what: string): void {
+  if (counts.size < 20 || counts.has(what)) counts.set(what, (counts.get(what) ?? 0) + 1);
 }
 
 async function untilReady(

@@ -59,9 +59,13 @@ const databases = await openDatabases({
   writersMax: 2_000,
   readersMax: 2_000,
 });
-const server = createServer({ requestTimeout: 20_000, headersTimeout: 5_000 }, (request, answer) =>
-  answerWith(databases, request, answer),
-);
+const limits = {
+  requestTimeout: 20_000,
+  headersTimeout: 5_000,
+  // Longer than clients keep a connection, so that none is closed while a request is on its way.
+  keepAliveTimeout: 65_000,
+};
+const server = createServer(limits, (request, answer) => answerWith(databases, request, answer));
 server.listen(port, '127.0.0.1', () => {
   const address = server.address();
   const bound = typeof address === 'object' ? address?.port : port;

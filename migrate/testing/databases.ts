@@ -7,6 +7,7 @@ import { understand } from '#migrate/blue-green/arguments.ts';
 import { commands } from '#migrate/blue-green/commands.ts';
 import { type Places, runCommand } from '#migrate/blue-green/run.ts';
 import { openReport } from '#migrate/blue-green/screen.ts';
+import { makeData } from '#migrate/example/data.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const example = new URL('../example/', import.meta.url);
@@ -18,30 +19,22 @@ export interface Pair extends Places {
   close(): Promise<void>;
 }
 
-/** The tables on both sides, and plausible rows in blue. */
+/** The tables on both sides, and rows in blue: 7.5 a customer, which become 11 of green. */
 export async function fillBank(
   urls: { readonly blue: string; readonly green: string },
   customers: number,
+  progress: (done: number) => void = () => {},
 ): Promise<void> {
   for (const side of ['blue', 'green'] as const) {
     await query(urls[side], await readFile(new URL(`bank-${side}.sql`, example), 'utf8'));
   }
-  await query(
-    urls.blue,
-    `insert into customer (id, email, full_name, created)
-       select g, 'c' || g || '@example.com', 'Given' || g % 97 || ' Family' || g % 1009,
-         '2026-01-01'::timestamptz + g * interval '1 second' from generate_series(1, ${customers}) g;
-     insert into profile (customer_id, bio, prefs)
-       select g, case when g % 3 = 0 then 'bio of ' || g end, '{"theme": "dark", "n": 1}'::jsonb
-       from generate_series(1, ${customers}) g where g % 2 = 0;
-     insert into account (id, customer_id, balance_cents)
-       select g, 1 + g % ${customers}, 100000 from generate_series(1, ${customers * 4}) g;
-     insert into transfer (from_id, to_id, cents, note, at)
-       select 1 + g % ${customers * 4}, 1 + (g * 7) % ${customers * 4}, g % 500, null,
-         '2026-02-01'::timestamptz + g * interval '1 second' from generate_series(1, ${customers * 2}) g;
-     select setval('customer_id_seq', ${customers}), setval('account_id_seq', ${customers * 4});
-     analyze`,
-  );
+  const client = new pg.Client({ connectionString: urls.blue });
+  await client.connect();
+  try {
+    await makeData(client, customers, progress);
+  } finally {
+    await client.end();
+  }
 }
 
 /** The rows of one query, on a connection of its own. */

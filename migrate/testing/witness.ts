@@ -1,0 +1,128 @@
+// A process of its own beside a migration, which never hears of it:
+//
+//   node migrate/testing/witness.ts --blue URL --green URL --ledger FILE
+//
+// It asks again and again whether both databases say that they are live, tries writes on both in
+// transactions that are open at the same time, and has on each side a superuser who goes on writing
+// there. What those were told is written goes into the ledger. At SIGTERM it prints a Testimony.
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { type Side, sides } from '#migrate/client/seam.ts';
+
+/** What was seen. */
+export interface Testimony {
+  /** How often both sides were looked at. */
+  readonly looks: number;
+  /** Both said that they were live: green, between two answers of blue. */
+  readonly twoLive: number;
+  /** Both took a write within one moment. */
+  readonly bothTook: number;
+  /** Writes of the stragglers that were refused with MG001, and those that were done. */
+  readonly refused: Readonly<Record<Side, number>>;
+  readonly done: Readonly<Record<Side, number>>;
+  /** Whatever else they were told, once each; 20 at most. */
+  readonly otherwise: readonly string[];
+}
+
+const lookEveryMs = 20;
+const writeEveryMs = 50;
+
+const touch: Readonly<Record<Side, string>> = {
+  blue: 'update account set status = status where id = 1',
+  green: 'update wallet set currency = currency where id = 1',
+};
+const insert: Readonly<Record<Side, string>> = {
+  blue: "insert into transfer (id, from_id, to_id, cents, note) values ($1, 1, 2, 1, 'straggler')",
+  green: `insert into movement (id, from_id, to_id, amount, note, at)
+          values ($1, 1, 2, 0.01, 'straggler', now())`,
+};
+
+const { values } = parseArgs({
+  options: { blue: { type: 'string' }, green: { type: 'string' }, ledger: { type: 'string' } },
+});
+const { blue = '', green = '', ledger = '' } = values;
+const urls: Readonly<Record<Side, string>> = { blue, green };
+const file = openSync(ledger, 'a');
+const seen = { looks: 0, twoLive: 0, bothTook: 0 };
+const refused = { blue: 0, green: 0 };
+const done = { blue: 0, green: 0 };
+const otherwise = new Set<string>();
+let stopped = false;
+// Both have said what they are, so from here on one of them refuses writes, to the end and after it.
+let guarded = false;
+process.once('SIGTERM', () => {
+  stopped = true;
+});
+await Promise.all([look(), straggle('blue'), straggle('green')]);
+closeSync(file);
+const testimony: Testimony = { ...seen, refused, done, otherwise: [...otherwise] };
+process.stdout.write(`${JSON.stringify(testimony)}\n`);
+
+async function connect(side: Side): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: urls[side], application_name: 'witness' });
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
+async function look(): Promise<void> {
+  const clients = { blue: await connect('blue'), green: await connect('green') };
+  while (!stopped) {
+    // Blue twice: an answer of green that is later than blue's first proves nothing against it.
+    const [before, there] = [await stateOf(clients.blue), await stateOf(clients.green)];
+    if (before === 'live' && there === 'live' && (await stateOf(clients.blue)) === 'live') {
+      seen.twoLive += 1;
+    }
+    guarded ||= before !== undefined && there !== undefined;
+    for (const side of sides) await clients[side].query('begin');
+    const took = [];
+    for (const side of sides) took.push(await attempt(clients[side], side, touch[side], []));
+    if (guarded && took.every(Boolean)) seen.bothTook += 1;
+    for (const side of sides) await clients[side].query('rollback');
+    seen.looks += 1;
+    await sleep(lookEveryMs);
+  }
+  for (const side of sides) await clients[side].end();
+}
+
+/** A superuser who was connected before it all began, and writes on. */
+async function straggle(side: Side): Promise<void> {
+  const client = await connect(side);
+  while (!stopped) {
+    const id = randomUUID();
+    // Before that green is empty, and takes anything.
+    const ready = side === 'blue' || guarded;
+    if (ready && (await attempt(client, side, insert[side], [id]))) {
+      writeSync(file, `${id}\n`);
+      done[side] += 1;
+    }
+    await sleep(writeEveryMs);
+  }
+  await client.end();
+}
+
+async function attempt(client: pg.Client, side: Side, sql: string, given: readonly unknown[]) {
+  try {
+    await client.query(sql, [...given]);
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : '';
+    if (code === 'MG001') refused[side] += 1;
+    else if (otherwise.size < 20) otherwise.add(`${side}: ${String(error)}`);
+    return false;
+  }
+}
+
+async function stateOf(client: pg.Client): Promise<string | undefined> {
+  const { rows } = await client.query<{ there: boolean }>(
+    "select to_regclass('migrate.seam') is not null as there",
+  );
+  if (rows[0]?.there !== true) return undefined;
+  const seam = await client
+    .query<{ state: string }>('select s.state from migrate.seam s')
+    .catch(() => undefined);
+  return seam?.rows[0]?.state;
+}
