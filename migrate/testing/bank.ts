@@ -1,8 +1,8 @@
 import { createTestDatabase } from '#server/testing/harness.ts';
 import { fillBank, type Pair, query } from './databases.ts';
 
-/** Makes a pair in the PostgreSQL of this test run, with `customers` rows and four times as many accounts. */
-export async function openBank(customers: number): Promise<Pair> {
+/** Makes a pair in the PostgreSQL of this test run: two databases without tables. */
+export async function openEmptyPair(): Promise<Pair> {
   const database = await createTestDatabase();
   const name = new URL(database.urls.superuser).pathname.slice(1);
   const urls = { blue: '', green: '' };
@@ -13,7 +13,6 @@ export async function openBank(customers: number): Promise<Pair> {
     url.pathname = `/${own}`;
     urls[side] = url.href;
   }
-  await fillBank(urls, customers);
   return {
     ...urls,
     async close() {
@@ -23,4 +22,11 @@ export async function openBank(customers: number): Promise<Pair> {
       await database.close();
     },
   };
+}
+
+/** A pair with the tables of the bank: `customers` rows and four times as many accounts. */
+export async function openBank(customers: number): Promise<Pair> {
+  const pair = await openEmptyPair();
+  await fillBank(pair, customers);
+  return pair;
 }
