@@ -45,21 +45,38 @@ const { values } = parseArgs({
 });
 const { blue = '', green = '', ledger = '' } = values;
 const urls: Readonly<Record<Side, string>> = { blue, green };
-const file = openSync(ledger, 'a');
-const seen = { looks: 0, twoLive: 0, bothTook: 0 };
-const refused = { blue: 0, green: 0 };
-const done = { blue: 0, green: 0 };
-const otherwise = new Set<string>();
-let stopped = false;
-// Both have said what they are, so from here on one of them refuses writes, to the end and after it.
-let guarded = false;
-process.once('SIGTERM', () => {
-  stopped = true;
-});
-await Promise.all([look(), straggle('blue'), straggle('green')]);
-closeSync(file);
-const testimony: Testimony = { ...seen, refused, done, otherwise: [...otherwise] };
-process.stdout.write(`${JSON.stringify(testimony)}\n`);
+const stopping = new AbortController();
+process.once('SIGTERM', () => stopping.abort());
+process.stdout.write(`${JSON.stringify(await bearWitness())}\n`);
+
+/** What one look or one write adds to. */
+interface Notes {
+  looks: number;
+  twoLive: number;
+  bothTook: number;
+  readonly refused: Record<Side, number>;
+  readonly done: Record<Side, number>;
+  readonly otherwise: Set<string>;
+  /** Both have said what they are: from here on, to the end and after it, one refuses writes. */
+  guarded: boolean;
+}
+
+async function bearWitness(): Promise<Testimony> {
+  const notes: Notes = {
+    looks: 0,
+    twoLive: 0,
+    bothTook: 0,
+    refused: { blue: 0, green: 0 },
+    done: { blue: 0, green: 0 },
+    otherwise: new Set(),
+    guarded: false,
+  };
+  const file = openSync(ledger, 'a');
+  await Promise.all([look(notes), ...sides.map((side) => straggle(side, notes, file))]);
+  closeSync(file);
+  const { guarded: _, otherwise, ...seen } = notes;
+  return { ...seen, otherwise: [...otherwise] };
+}
 
 async function connect(side: Side): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: urls[side], application_name: 'witness' });
@@ -68,50 +85,56 @@ async function connect(side: Side): Promise<pg.Client> {
   return client;
 }
 
-async function look(): Promise<void> {
+async function look(notes: Notes): Promise<void> {
   const clients = { blue: await connect('blue'), green: await connect('green') };
-  while (!stopped) {
+  while (!stopping.signal.aborted) {
     // Blue twice: an answer of green that is later than blue's first proves nothing against it.
     const [before, there] = [await stateOf(clients.blue), await stateOf(clients.green)];
     if (before === 'live' && there === 'live' && (await stateOf(clients.blue)) === 'live') {
-      seen.twoLive += 1;
+      notes.twoLive += 1;
     }
-    guarded ||= before !== undefined && there !== undefined;
+    notes.guarded ||= before !== undefined && there !== undefined;
     for (const side of sides) await clients[side].query('begin');
     const took = [];
-    for (const side of sides) took.push(await attempt(clients[side], side, touch[side], []));
-    if (guarded && took.every(Boolean)) seen.bothTook += 1;
+    for (const side of sides) took.push(await attempt(clients[side], side, notes, touch[side], []));
+    if (notes.guarded && took.every(Boolean)) notes.bothTook += 1;
     for (const side of sides) await clients[side].query('rollback');
-    seen.looks += 1;
+    notes.looks += 1;
     await sleep(lookEveryMs);
   }
   for (const side of sides) await clients[side].end();
 }
 
 /** A superuser who was connected before it all began, and writes on. */
-async function straggle(side: Side): Promise<void> {
+async function straggle(side: Side, notes: Notes, file: number): Promise<void> {
   const client = await connect(side);
-  while (!stopped) {
+  while (!stopping.signal.aborted) {
     const id = randomUUID();
     // Before that green is empty, and takes anything.
-    const ready = side === 'blue' || guarded;
-    if (ready && (await attempt(client, side, insert[side], [id]))) {
+    const ready = side === 'blue' || notes.guarded;
+    if (ready && (await attempt(client, side, notes, insert[side], [id]))) {
       writeSync(file, `${id}\n`);
-      done[side] += 1;
+      notes.done[side] += 1;
     }
     await sleep(writeEveryMs);
   }
   await client.end();
 }
 
-async function attempt(client: pg.Client, side: Side, sql: string, given: readonly unknown[]) {
+async function attempt(
+  client: pg.Client,
+  side: Side,
+  notes: Notes,
+  sql: string,
+  given: readonly unknown[],
+) {
   try {
     await client.query(sql, [...given]);
     return true;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : '';
-    if (code === 'MG001') refused[side] += 1;
-    else if (otherwise.size < 20) otherwise.add(`${side}: ${String(error)}`);
+    if (code === 'MG001') notes.refused[side] += 1;
+    else if (notes.otherwise.size < 20) notes.otherwise.add(`${side}: ${String(error)}`);
     return false;
   }
 }
