@@ -49,6 +49,8 @@ export interface LoadOptions {
   /** Called at once when a transfer was acknowledged, before anything else. */
   readonly acknowledged: (id: string) => void;
   readonly window: (window: Window) => void;
+  /** Called with what an answer 503 said. */
+  readonly turnedAway?: (said: string) => void;
 }
 
 export interface Load {
@@ -101,6 +103,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
         totals.unavailable += 1;
         second.unavailable += 1;
         tally(reasons, answered.text.trim());
+        options.turnedAway?.(answered.text.trim());
         if (answered.retryAfter === undefined) totals.unavailableBare += 1;
       }
       const again = answered === undefined || answered.status === 503;

@@ -10,6 +10,9 @@ export interface TestProxy {
   release(): void;
   /** Breaks every connection at once, with a reset; new ones pass. */
   cut(): void;
+  /** Breaks every connection, and every new one as soon as it comes, until {@link accept}. */
+  refuse(): void;
+  accept(): void;
   /**
    * The next `count` statements that name `statement` reach PostgreSQL and are carried out, but
    * instead of the answer the connection breaks: whether they were committed is not known.
@@ -23,8 +26,13 @@ export interface TestProxy {
 /** Starts a proxy to PostgreSQL on `port` of 127.0.0.1. */
 export async function openProxy(port: number): Promise<TestProxy> {
   const pairs = new Set<Pair>();
-  const fate: Fate = { held: false, statement: '', answersToLose: 0, lost: 0 };
+  const fate: Fate = { held: false, refused: false, statement: '', answersToLose: 0, lost: 0 };
   const server = createServer((near) => {
+    if (fate.refused) {
+      near.on('error', () => {});
+      near.resetAndDestroy();
+      return;
+    }
     const far = createConnection({ host: '127.0.0.1', port });
     const pair = join(near, far, fate, () => pairs.delete(pair));
     pairs.add(pair);
@@ -45,6 +53,13 @@ export async function openProxy(port: number): Promise<TestProxy> {
       each((pair) => pair.release());
     },
     cut: () => each((pair) => pair.cut()),
+    refuse() {
+      fate.refused = true;
+      each((pair) => pair.cut());
+    },
+    accept() {
+      fate.refused = false;
+    },
     loseAnswers(statement, count) {
       fate.statement = statement;
       fate.answersToLose = count;
@@ -59,6 +74,7 @@ export async function openProxy(port: number): Promise<TestProxy> {
 
 interface Fate {
   held: boolean;
+  refused: boolean;
   statement: string;
   answersToLose: number;
   lost: number;
