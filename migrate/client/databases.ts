@@ -1,11 +1,13 @@
 import type pg from 'pg';
-import { type OutcomeUnknown, Unavailable } from './failure.ts';
+import { Unavailable } from './failure.ts';
 import { createGate, type Gate } from './gate.ts';
+import type { Memory } from './memory.ts';
+import { createWarming, openPools, type Pools, type Runner, runUnit } from './running.ts';
 import { type Side, sides } from './seam.ts';
 import type { Place, Word } from './standing.ts';
-import { type Outcome, runRead, runWrite, type Unit } from './unit.ts';
-import { openPrimedPool, type PrimingStatement, warm } from './warm.ts';
-import { startWatch, type Watch } from './watch.ts';
+import { runRead, runWrite, type Unit } from './unit.ts';
+import type { PrimingStatement } from './warm.ts';
+import { startWatch } from './watch.ts';
 
 export interface DatabasesOptions {
   /** Where each side is. `max` counts twice: reads and writes have a pool each. One may be left out. */
@@ -60,7 +62,7 @@ export interface DatabasesState {
 export interface Databases {
   /**
    * Runs `unit` in a transaction on the live side, and again on the other where a switch came in
-   * between. Throws {@link Unavailable} where nothing was done, {@link OutcomeUnknown} where that is
+   * between. Throws {@link Unavailable} where nothing was done, OutcomeUnknown where that is
    * not known, and what the unit throws, rolled back.
    */
   write<T>(unit: Unit<T>, options?: WriteOptions): Promise<T>;
@@ -71,163 +73,85 @@ export interface Databases {
   close(): Promise<void>;
 }
 
-interface Pools {
-  readonly reads: pg.Pool;
-  readonly writes: pg.Pool;
-}
-
-/** A unit that was refused or broken off so often will not get through. */
-const attemptsMax = 20;
-
 /** Opens both databases; resolves when each has said what it is, or could not be reached. */
 export async function openDatabases(options: DatabasesOptions): Promise<Databases> {
   const { writersMax = 1_000, readersMax = 1_000, waitMs = 2_000 } = options;
   const pools = new Map<Side, Pools>();
   for (const side of sides) {
     const config = options[side];
-    if (config !== undefined) {
-      pools.set(side, openPools(config, waitMs, options.prime?.[side] ?? []));
-    }
+    if (config === undefined) continue;
+    pools.set(side, openPools(config, waitMs, options.prime?.[side] ?? []));
   }
-  let warmedFor: string | undefined;
-  let watch: Watch | undefined;
+  const keepWarm = createWarming(pools);
   const gates: Gate[] = [];
-  const changed = () => {
-    for (const gate of gates) gate.look();
-    const next = watch?.nextSide();
-    const sign = next && `${next} ${watch?.writable()?.epoch}`;
-    if (sign === warmedFor) return;
-    warmedFor = sign;
-    if (sign === undefined) return;
-    const [to, from] = [pools.get(next ?? 'blue'), pools.get(next === 'blue' ? 'green' : 'blue')];
-    if (to === undefined || from === undefined) return;
-    void warm(to.writes, from.writes.totalCount);
-    void warm(to.reads, from.reads.totalCount);
-  };
-  const watching = await startWatch({
-    pools: {
-      ...(options.blue ? { blue: options.blue } : {}),
-      ...(options.green ? { green: options.green } : {}),
-    },
+  const { blue, green } = options;
+  const watch = await startWatch({
+    pools: { ...(blue ? { blue } : {}), ...(green ? { green } : {}) },
     primary: options.primary,
     hurried: () => gates.some((gate) => gate.waiting() > 0),
-    changed,
+    changed(now) {
+      for (const gate of gates) gate.look();
+      keepWarm(now);
+    },
   });
-  watch = watching;
-  const hurry = () => void watching.fresh();
-  const writeGate = createGate(watching.writable, hurry);
-  const readGate = createGate(watching.readable, hurry);
-  const freshGate = createGate(watching.newest, hurry);
-  gates.push(writeGate, readGate, freshGate);
-  const running = new Set<Promise<unknown>>();
-  let writers = 0;
-  let readers = 0;
-
-  /** One connection to where the gate sends; undefined: there the gate sends no more, or nobody answers. */
-  const connect = async (gate: Gate, kind: keyof Pools, untilMs: number) => {
-    for (;;) {
-      const place = await gate.pass(untilMs);
-      const pool = pools.get(place.side)?.[kind];
-      if (pool === undefined) throw new Unavailable('unreachable');
-      try {
-        const client = await pool.connect();
-        // It waited for a connection: a switch may have come meanwhile.
-        const now = gate.place();
-        if (now?.side === place.side) return { client, place: now };
-        client.release();
-      } catch (error) {
-        if (performance.now() >= untilMs) throw new Unavailable('unreachable', error);
-        await watching.fresh();
-      }
-    }
+  const openGate = (place: () => Place | undefined) => {
+    const gate = createGate(place, () => void watch.fresh());
+    gates.push(gate);
+    return gate;
   };
-
-  const attempt = async <T>(
-    gate: Gate,
-    kind: keyof Pools,
-    run: (client: pg.PoolClient, place: Place) => Promise<Outcome<T>>,
-    idempotent: boolean,
-  ): Promise<T> => {
-    const untilMs = performance.now() + waitMs;
-    let unknown: OutcomeUnknown | undefined;
-    for (let tries = 1; ; tries += 1) {
-      const { client, place } = await connect(gate, kind, untilMs).catch((error: unknown) => {
-        throw unknown ?? error;
-      });
-      const outcome = await run(client, place);
-      if (outcome.ended === 'done') return outcome.result;
-      if (outcome.ended === 'unknown') unknown = outcome.error;
-      if (unknown !== undefined && !idempotent) throw unknown;
-      if (tries >= attemptsMax || performance.now() >= untilMs) {
-        throw unknown ?? new Unavailable('refused', outcome.error);
-      }
-      if (outcome.ended === 'refused') watching.refused(outcome.side);
-      // What stays unknown is asked for where the live side is after this.
-      else await watching.fresh();
-    }
-  };
-
-  const tracked = async <T>(work: Promise<T>): Promise<T> => {
-    running.add(work);
-    try {
-      return await work;
-    } finally {
-      running.delete(work);
-    }
-  };
+  const shared = { watch, pools, waitMs };
+  const writes: Runner = { ...shared, gate: openGate(watch.memory.writable), kind: 'writes' };
+  const reads: Runner = { ...shared, gate: openGate(watch.memory.readable), kind: 'reads' };
+  const freshReads: Runner = { ...shared, gate: openGate(watch.memory.newest), kind: 'reads' };
+  const admitWrite = createAdmission(writersMax);
+  const admitRead = createAdmission(readersMax);
 
   return {
-    async write(unit, { idempotent = false } = {}) {
-      if (writers >= writersMax) throw new Unavailable('full');
-      writers += 1;
-      const run = (client: pg.PoolClient, place: Place) => runWrite(client, place, unit);
-      try {
-        return await tracked(attempt(writeGate, 'writes', run, idempotent));
-      } finally {
-        writers -= 1;
-      }
-    },
-    async read(unit, { fresh = false } = {}) {
-      if (readers >= readersMax) throw new Unavailable('full');
-      readers += 1;
-      const run = (client: pg.PoolClient, place: Place) => runRead(client, place, unit);
-      try {
-        if (fresh) await watching.fresh();
-        return await tracked(attempt(fresh ? freshGate : readGate, 'reads', run, true));
-      } finally {
-        readers -= 1;
-      }
-    },
-    state() {
-      const [writable, readable] = [watching.writable(), watching.readable()];
-      return {
-        ...(writable === undefined ? {} : { writable }),
-        ...(readable === undefined ? {} : { readable }),
-        holdMs: watching.holdMs(),
-        waiting: writeGate.waiting(),
-        blue: sideState(watching.word('blue'), watching.trouble('blue')),
-        green: sideState(watching.word('green'), watching.trouble('green')),
-      };
-    },
+    write: (unit, { idempotent = false } = {}) =>
+      admitWrite.run(() => runUnit(writes, (...on) => runWrite(...on, unit), idempotent)),
+    read: (unit, { fresh = false } = {}) =>
+      admitRead.run(async () => {
+        if (fresh) await watch.fresh();
+        return runUnit(fresh ? freshReads : reads, (...on) => runRead(...on, unit), true);
+      }),
+    state: () => stateOf(watch.memory, writes.gate.waiting()),
     async close() {
       for (const gate of gates) gate.close();
-      await Promise.allSettled(running);
-      await watching.close();
+      await Promise.all([admitWrite.ended(), admitRead.ended()]);
+      await watch.close();
       for (const { reads, writes } of pools.values())
         await Promise.all([reads.end(), writes.end()]);
     },
   };
 }
 
-function openPools(
-  config: pg.PoolConfig,
-  waitMs: number,
-  statements: readonly PrimingStatement[],
-): Pools {
-  const given = { connectionTimeoutMillis: waitMs, keepAlive: true, ...config };
+/** Lets so many units in at a time, and knows when the last is out. */
+function createAdmission(max: number) {
+  const inside = new Set<Promise<unknown>>();
   return {
-    reads: openPrimedPool(given, statements),
-    writes: openPrimedPool(given, statements),
+    async run<T>(work: () => Promise<T>): Promise<T> {
+      if (inside.size >= max) throw new Unavailable('full');
+      const one = work();
+      inside.add(one);
+      try {
+        return await one;
+      } finally {
+        inside.delete(one);
+      }
+    },
+    ended: () => Promise.allSettled(inside),
+  };
+}
+
+function stateOf(memory: Memory, waiting: number): DatabasesState {
+  const [writable, readable] = [memory.writable(), memory.readable()];
+  return {
+    ...(writable === undefined ? {} : { writable }),
+    ...(readable === undefined ? {} : { readable }),
+    holdMs: memory.holdMs(),
+    waiting,
+    blue: sideState(memory.word('blue'), memory.trouble('blue')),
+    green: sideState(memory.word('green'), memory.trouble('green')),
   };
 }
 

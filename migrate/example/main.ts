@@ -1,6 +1,7 @@
 // A small bank over HTTP, in use while its database is changed: accounts, transfers, customers.
 //
 //   node migrate/example/main.ts --blue URL --green URL [--port 0] [--primary blue] [--pool 10]
+//     [--wait-ms 2000]
 //
 // It prints one line of JSON, {"listening":"http://127.0.0.1:PORT"}, when it takes requests, and
 // ends after the requests under way at SIGTERM or SIGINT (exit code 0). The doors are in app.ts.
@@ -17,6 +18,7 @@ const usage = `Usage: node migrate/example/main.ts --blue URL --green URL [optio
   --primary SIDE  Which one is in use where neither knows of a migration; default blue.
   --port PORT     On 127.0.0.1; 0, the default, takes a free one.
   --pool N        Connections for reads, and as many for writes, per side; default 10.
+  --wait-ms MS    How long a write may wait for a switch before it is answered 503; default 2000.
 
 Example:
   $ node migrate/example/main.ts --blue postgres://localhost/shop --green postgres://db2/shop
@@ -30,6 +32,7 @@ const { values } = parseArgs({
     primary: { type: 'string', default: 'blue' },
     port: { type: 'string', default: '0' },
     pool: { type: 'string', default: '10' },
+    'wait-ms': { type: 'string', default: '2000' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -37,9 +40,14 @@ if (values.help) {
   process.stdout.write(usage);
   process.exit(0);
 }
-const [port, max] = [Number(values.port), Number(values.pool)];
+const port = Number(values.port);
+const max = Number(values.pool);
+const waitMs = Number(values['wait-ms']);
+const within = (value: number, least: number, most: number) =>
+  Number.isInteger(value) && value >= least && value <= most;
 const primary = values.primary === 'green' ? 'green' : 'blue';
-if (values[primary] === undefined || !(port >= 0 && port <= 65_535) || !(max >= 1 && max <= 500)) {
+const areSound = within(port, 0, 65_535) && within(max, 1, 500) && within(waitMs, 1, 15_000);
+if (values[primary] === undefined || !areSound) {
   process.stderr.write(usage);
   process.exit(2);
 }
@@ -58,6 +66,7 @@ const databases = await openDatabases({
   prime: priming,
   writersMax: 2_000,
   readersMax: 2_000,
+  waitMs,
 });
 const limits = {
   requestTimeout: 20_000,

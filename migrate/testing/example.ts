@@ -65,6 +65,7 @@ async function main(): Promise<number> {
       newWritesSeconds: minutes * 60,
       settleSeconds,
       workers,
+      waitMs: 2_000,
       mapping: rows > 200_000 ? largeMapping : smallMapping,
       say,
     });

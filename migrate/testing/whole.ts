@@ -20,6 +20,8 @@ export interface WholeOptions {
   /** Between two switches, and how long a p99 is measured before and after each. */
   readonly settleSeconds: number;
   readonly workers: number;
+  /** How long the bank lets a write wait for a switch. */
+  readonly waitMs: number;
   readonly mapping: string;
   readonly say: (line: string) => void;
 }
@@ -47,7 +49,7 @@ export async function runWhole(servers: Servers, options: WholeOptions): Promise
   ) as [string, string, string];
   const filled = await timed(() => fill(pair, options));
   say(`fill: ${filled.seconds} s`);
-  const app = await startApp(pair);
+  const app = await startApp(pair, '--wait-ms', String(options.waitMs));
   const witness = startWitness(pair, stragglers);
   const rate = ['--rate', String(options.rate)];
   const driver = startDriver(app.url, ...rate, '--ledger', ledger, '--windows', windows);
