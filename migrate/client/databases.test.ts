@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect as connectTo, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -447,3 +451,22 @@ async function openProxy(cuts: () => boolean): Promise<Server> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return server;
 }
+
+describe('docs/migrate/client.md', () => {
+  it('its program runs as printed', async () => {
+    await admins.blue.query('create table note (id uuid primary key, body text not null)');
+    const page = await readFile(new URL('../../docs/migrate/client.md', import.meta.url), 'utf8');
+    const [, program = ''] = /```ts\n([\s\S]*?)```/.exec(page) ?? [];
+    const directory = await mkdtemp(join(tmpdir(), 'migrate-client-'));
+    const file = join(directory, 'note.ts');
+    // Outside of this repository its rooms have no short names.
+    const room = new URL('./', import.meta.url).href;
+    await writeFile(file, program.replace('#migrate/client/', room));
+    try {
+      const run = await promisify(execFile)(process.execPath, [file, pair.blue, pair.green]);
+      expect(run.stdout).toBe("1 { side: 'blue', epoch: 0 }\n");
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+});

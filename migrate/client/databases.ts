@@ -21,7 +21,7 @@ export interface DatabasesOptions {
   readonly writersMax?: number;
   /** So many reads may wait or run at a time. */
   readonly readersMax?: number;
-  /** How long a unit waits for a live side, in all. */
+  /** How long a unit waits for a live side before it runs, and again after it was refused. */
   readonly waitMs?: number;
 }
 

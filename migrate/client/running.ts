@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { type OutcomeUnknown, Unavailable } from './failure.ts';
 import type { Gate } from './gate.ts';
@@ -47,6 +48,9 @@ export function createWarming(pools: PoolsOfSides): (memory: Memory) => void {
 /** A unit that was refused or broken off so often will not get through. */
 const attemptsMax = 20;
 
+/** Between two attempts to get a connection: a server that has no more is not stormed. */
+const pauseMs = 50;
+
 /** What it takes to run units of one kind. */
 export interface Runner {
   readonly watch: Watch;
@@ -58,7 +62,8 @@ export interface Runner {
 
 /**
  * Runs a unit where the gate sends it, again where it was refused or broke off (rule 3), and where
- * its outcome is unknown if it is `idempotent` (rule 4); all within `waitMs`, a long unit aside.
+ * its outcome is unknown if it is `idempotent` (rule 4). It waits `waitMs` before it first runs, and
+ * as long in all after that.
  */
 export async function runUnit<T>(
   runner: Runner,
@@ -66,7 +71,7 @@ export async function runUnit<T>(
   idempotent: boolean,
 ): Promise<T> {
   const { watch, waitMs } = runner;
-  const untilMs = performance.now() + waitMs;
+  let untilMs = performance.now() + waitMs;
   let unknown: OutcomeUnknown | undefined;
   for (let tries = 1; ; tries += 1) {
     const { client, place } = await connect(runner, untilMs).catch((error: unknown) => {
@@ -75,6 +80,8 @@ export async function runUnit<T>(
     const outcome = await run(client, place);
     if (outcome.ended === 'done') return outcome.result;
     if (outcome.ended === 'unknown') unknown = outcome.error;
+    // It did not wait so far, it ran: from here on it may wait as long as any other.
+    if (tries === 1) untilMs = performance.now() + waitMs;
     if (unknown !== undefined && !idempotent) throw unknown;
     if (tries >= attemptsMax || performance.now() >= untilMs) {
       throw unknown ?? new Unavailable('refused', outcome.error);
@@ -99,7 +106,7 @@ async function connect({ watch, gate, kind, pools }: Runner, untilMs: number) {
       client.release();
     } catch (error) {
       if (performance.now() >= untilMs) throw new Unavailable('unreachable', error);
-      await watch.fresh();
+      await Promise.all([watch.fresh(), sleep(pauseMs)]);
     }
   }
 }
