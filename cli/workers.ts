@@ -13,6 +13,8 @@ const replaceMsMin = 100;
 const replaceMsMax = 15_000;
 /** A worker that lived so long did not die of its start. */
 const steadyMs = 30_000;
+/** So long a worker that failed may take to end. */
+const failedMsMax = 5000;
 
 /**
  * Forks the workers and resolves when all of them answer. Throws {@link Failure} where one of the
@@ -92,16 +94,23 @@ async function sumOf(snapshots: readonly unknown[]): Promise<string> {
   return summed(snapshots.filter((snapshot) => Array.isArray(snapshot)));
 }
 
-/** Resolves with its ports when a worker answers. */
+/**
+ * Resolves with its ports when a worker answers. One that failed says so before it ends: it is waited
+ * for, so that its log is whole when the others are killed.
+ */
 function startOf(worker: Worker): Promise<{ publicPort: number; adminPort: number }> {
   return new Promise((resolve, reject) => {
+    let sentences: readonly string[] | undefined;
     worker.on('message', (message: unknown) => {
       const report = reportOf(message);
       if (report?.report === 'ready') resolve(report);
-      if (report?.report === 'failed') reject(new Failure(report.sentences.join('\n')));
+      if (report?.report !== 'failed') return;
+      sentences = report.sentences;
+      setTimeout(() => worker.process.kill('SIGKILL'), failedMsMax).unref();
     });
     worker.once('exit', (code, signal) => {
-      reject(new Failure(`A worker ended before it was ready (${signal ?? code}).`));
+      const unsaid = [`A worker ended before it was ready (${signal ?? code}).`];
+      reject(new Failure((sentences ?? unsaid).join('\n')));
     });
   });
 }

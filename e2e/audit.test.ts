@@ -350,6 +350,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'password.guess_slowed': 'server/identity/login.test.ts',
   'key.expire': 'e2e/key-rotation.test.ts',
   'pairwise_salt.forget': 'e2e/pairwise-salt.test.ts',
+  'database.recover': 'e2e/recovery.test.ts',
 };
 
 test('every action of the list was provoked', async () => {

@@ -277,7 +277,8 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
 
   const node = await start();
   // One that was ended is shown by its end.
-  const { list: entries } = await node.admin('GET', '/admin/audit?action=database.recover');
+  const action = 'database.recover';
+  const { list: entries } = await node.admin('GET', `/admin/audit?action=${action}`);
   expect(entries.map(({ outcome }) => outcome)).toEqual(['done', 'begun', 'begun', 'begun']);
   expect(entries[0]).toMatchObject({ detail: { counter_only: false, credentials: 1 } });
   expect(await accepted(node, ended)).toEqual([]);

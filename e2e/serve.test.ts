@@ -192,6 +192,15 @@ describe('what keeps it from serving is a sentence on stderr, and exit code 1', 
     expect(code).toBe(1);
   });
 
+  test('a worker that fails for a reason of ours: its log is whole when the others are killed', async () => {
+    const failpoint = 'control_raise_access_seconds.before=error';
+    const env = environment({ GATEHOUSE_INSECURE_FAILPOINTS: failpoint });
+    const { code, stdout, stderr } = await finishProgram(['serve', '--workers', '3'], env);
+    expect(stdout).toContain('"event":"worker_failed"');
+    expect(stderr).toContain('A worker failed; see its log.');
+    expect(code).toBe(1);
+  });
+
   test('a port in use', async () => {
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(state.adminPort, '127.0.0.1', resolve));

@@ -35,7 +35,7 @@ export function judgeGrowth(small: OperationCost, large: OperationCost): Finding
     );
   }
   for (const before of small.costs) {
-    const after = large.costs.find((one) => one.headline === before.headline);
+    const after = large.costs.find((one) => one.text === before.text);
     if (after === undefined || before.perOperation < 0.5) continue;
     const more = after.buffers - before.buffers;
     const allowed = probesOf(before, after) + buffersSlack;

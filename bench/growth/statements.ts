@@ -5,6 +5,8 @@ import type { Subject } from './subject.ts';
 
 /** One statement of an operation, the middle of its executions: some meet a page that is full. */
 export interface StatementCost {
+  /** Whole: several begin alike. */
+  readonly text: string;
   /** Its first words. */
   readonly headline: string;
   readonly perOperation: number;
@@ -87,6 +89,7 @@ export function summaryOf(
 ): Pick<OperationCost, 'costs' | 'scans'> {
   const byText = Map.groupBy(executed, (one) => one.text);
   const costs = [...byText].map(([text, all]) => ({
+    text,
     headline: headlineOf(text),
     perOperation: all.length / runs,
     buffers: median(all.map((one) => one.buffers)),
