@@ -4,8 +4,30 @@ import { generalOptions } from '#migrate/blue-green/arguments.ts';
 import type { Command, Option } from '#migrate/blue-green/command.ts';
 import { commands } from '#migrate/blue-green/commands.ts';
 import { phasesOf } from '#migrate/blue-green/state.ts';
+import { readTranscript } from '#migrate/testing/transcript.ts';
 
 const directory = new URL('../docs/migrate/commands/', import.meta.url);
+
+const runbook = new URL('../docs/migrate/runbook.md', import.meta.url);
+const transcript = readTranscript(readFileSync(runbook, 'utf8'));
+
+/** What the runbook's replay printed for a command, where it stands first. */
+function printed(name: string): readonly string[] {
+  const step = transcript.find(
+    (candidate) => candidate.does === 'run' && candidate.command.split(' ')[1] === name,
+  );
+  if (step?.does !== 'run') throw new Error(`the runbook has no line with "M ${name}"`);
+  const command = step.command.replace(/^M (\S+)/, 'migrate $1 --mapping shop.mapping.ts');
+  return [
+    'What it printed here, in the [runbook](../runbook.md):',
+    '',
+    '```console',
+    `$ ${command}`,
+    ...step.printed,
+    '```',
+    '',
+  ];
+}
 
 function page(command: Command): string {
   const begins =
@@ -25,16 +47,13 @@ function page(command: Command): string {
     ...command.details.flatMap((text) => [text, '']),
     begins,
     '',
-    '```sh',
-    ...command.example,
-    '```',
-    '',
+    ...printed(command.name),
     '| option | |',
     '| --- | --- |',
     ...rows(command.options),
     ...rows(generalOptions),
     '',
-    '[The phases and the runbook](../README.md)',
+    '[The phases](../README.md)',
     '',
   ].join('\n');
 }

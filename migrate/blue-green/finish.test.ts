@@ -55,6 +55,9 @@ describe('the end of a migration leaves the catalogs as they were', () => {
     const before = await catalogs();
     await begin();
     await migrate(pair, 'switch');
+    const report = await migrate(pair, 'report');
+    expect(report).toMatch(/read P95, ms +[\d.]+ +[\d.]+/);
+    expect(report).toMatch(/switched +.*RSS MiB \d+, heap MiB \d+/);
     await migrate(pair, 'finish', '--anyway');
     expect(await catalogs()).toEqual(before);
   });

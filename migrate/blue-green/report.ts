@@ -113,7 +113,10 @@ export async function reportLines(run: Run): Promise<{
   readonly figures: Readonly<Record<string, unknown>>;
 }> {
   const [blue, green] = await Promise.all([sample(run, 'blue', 2), sample(run, 'green', 2)]);
-  const lines = ['What each database does now, over 2 s:', ...sideBySide('', blue, green)];
+  const lines = [
+    'What each database does now, over 2 s, with what this report asks:',
+    ...sideBySide('', blue, green),
+  ];
   const events = (await readControl(run.green.main)) ? await eventsOf(run.green.main) : [];
   const further = (await readControl(run.blue.main)) ? await eventsOf(run.blue.main) : [];
   const all = [...events, ...further].sort((a, b) => a.at.localeCompare(b.at));
@@ -122,10 +125,7 @@ export async function reportLines(run: Run): Promise<{
   if (before !== undefined && after !== undefined) {
     lines.push('Before and after the last switch:');
     lines.push(
-      ...sideBySide('', figures.parse(before.detail), figures.parse(after.detail), [
-        'before',
-        'after',
-      ]),
+      ...sideBySide('', figuresIn(before.detail), figuresIn(after.detail), ['before', 'after']),
     );
   }
   const worked = all.flatMap(({ at, kind, detail }) => {
@@ -147,6 +147,21 @@ export async function reportLines(run: Run): Promise<{
     lines,
     figures: { blue, green, before: before?.detail, after: after?.detail, events: all },
   };
+}
+
+/** The figures of an event, without what the tool noted of itself. */
+function figuresIn(detail: unknown): Readonly<Record<string, number>> {
+  const { tool: _, ...rest } = z.looseObject({}).parse(detail);
+  const found = figures.parse(rest);
+  // jsonb keeps its own order.
+  const given = Object.entries(found);
+  return Object.fromEntries(given.sort(([one], [other]) => orderOf(one) - orderOf(other)));
+}
+
+const groups = ['read P', 'commit P', 'commits', 'rollbacks', 'rows', 'blocks', 'temporary'];
+function orderOf(name: string): number {
+  const at = groups.findIndex((group) => name.startsWith(group));
+  return at < 0 ? groups.length : at;
 }
 
 function sideBySide(
