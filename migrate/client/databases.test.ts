@@ -213,7 +213,10 @@ describe('rule 3: what is refused runs again on the side that is live then', () 
     const databases = await openBoth();
     await cross('blue', 'green', 'open');
     const id = randomUUID();
-    await databases.write((session) => write(id)(session).catch(() => {}));
+    await databases.write(async (session) => {
+      await session.query('savepoint before');
+      await write(id)(session).catch(() => session.query('rollback to savepoint before'));
+    });
     expect(await idsIn('green')).toEqual([id]);
   });
 
