@@ -114,8 +114,10 @@ const balancesThatDrifted = `
   where w.balance <> (100000 + (abs(hashint8extended(w.id, 7)) % 1000000)::int) / 100.0
     + coalesce(n.amount, 0)`;
 
-const sayPercentiles = ({ p50, p95, p99, max }: Percentiles) =>
-  `p50 ${p50} ms, p95 ${p95} ms, p99 ${p99} ms, slowest ${max} ms`;
+const sayPercentiles = ({ count, p50, p95, p99, max }: Percentiles) =>
+  count === 0
+    ? 'none in so short a time'
+    : `p50 ${p50} ms, p95 ${p95} ms, p99 ${p99} ms, slowest ${max} ms`;
 
 /** What the application felt of each command. */
 function duringSteps({ steps, windows }: Evidence): readonly string[] {
