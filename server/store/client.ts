@@ -246,13 +246,23 @@ export async function deleteClient(database: Database, clientId: string): Promis
 const list: Statement = {
   name: 'list_clients',
   text: `
-select c.metadata, ${times}
-from client c
-where c.client_id > $1
-  and ($2::text is null or c.client_name = $2)
-  and ($3::text is null or c.owner = $3)
-order by c.client_id
-limit $4`,
+select c.metadata, ${times} from client c where c.client_id > $1 order by c.client_id limit $2`,
+};
+
+const listByName: Statement = {
+  name: 'list_clients_by_name',
+  text: `
+select c.metadata, ${times} from client c
+where c.client_name = $3 and c.client_id > $1 and ($4::text is null or c.owner = $4)
+order by c.client_id limit $2`,
+};
+
+const listByOwner: Statement = {
+  name: 'list_clients_by_owner',
+  text: `
+select c.metadata, ${times} from client c
+where c.owner = $3 and c.client_id > $1
+order by c.client_id limit $2`,
 };
 
 export interface ClientFilter {
@@ -260,15 +270,25 @@ export interface ClientFilter {
   readonly owner: string | undefined;
 }
 
-/** Clients after `afterClientId` in the order of their ids. Walks the primary key. */
+/**
+ * Clients after `afterClientId` in the order of their ids. Reads its page by the primary key,
+ * client_by_name or client_by_owner; by both, those of the name until there is a page of the owner's.
+ */
 export async function listClients(
   database: Database,
   afterClientId: string,
   filter: ClientFilter,
   countMax: number,
 ): Promise<readonly Client[]> {
-  const values = [afterClientId, filter.name ?? null, filter.owner ?? null, countMax];
-  return (await database.query<ClientRow>(list, values)).map(clientOfRow);
+  const { name, owner } = filter;
+  const page = [afterClientId, countMax];
+  const rows =
+    name !== undefined
+      ? await database.query<ClientRow>(listByName, [...page, name, owner ?? null])
+      : owner !== undefined
+        ? await database.query<ClientRow>(listByOwner, [...page, owner])
+        : await database.query<ClientRow>(list, page);
+  return rows.map(clientOfRow);
 }
 
 function clientOfRow(row: ClientRow): Client {

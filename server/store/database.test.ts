@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { getClient } from '#server/store/client.ts';
+import { getClient, listClients } from '#server/store/client.ts';
 import { areDead, poll } from '#server/store/fact.ts';
 import type { Mortal } from '#server/store/feed.ts';
 import { readReference } from '#server/store/flow-reference.ts';
@@ -74,6 +74,8 @@ const hotPath: readonly (readonly [string, (database: Database) => Promise<unkno
   ['grants_of', (on) => grantIdsOf(on, session.subject, null, null)],
   ['sessions_of', (on) => sessionIdsOf(on, session.subject)],
   ['get_client', (on) => getClient(on, 'app')],
+  ['list_clients_by_name', (on) => listClients(on, '', { name: 'n', owner: 'o' }, 9)],
+  ['list_clients_by_owner', (on) => listClients(on, '', { name: undefined, owner: 'o' }, 9)],
   ['consent_withdraw', (on) => withdrawConsent(on, session.subject, 'app', 'r')],
   ['cut_consents', (on) => withdrawConsentsUnderWay(on, session.subject, 'r')],
   ['cut_logins', (on) => endLoginsUnderWay(on, session.subject, 'r')],
