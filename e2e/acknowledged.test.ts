@@ -1,15 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  type Answer,
-  claimsOf,
-  connect,
-  type Json,
-  type RegisteredClient,
-  refresh,
-  type Tokens,
-  tokensOf,
-} from './login-app.ts';
+import type { Answer, Json, RegisteredClient } from './deployment.ts';
+import { claimsOf, connect, refresh, type Tokens, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 let two: TwoNodes;

@@ -7,18 +7,13 @@ import { finishProgram } from '#server/testing/program.ts';
 import {
   basic,
   call,
-  connect,
   type Deployment,
   deploy,
   type Json,
   openBrowser,
   type RegisteredClient,
-  redeem,
-  refresh,
-  signIn,
-  tokensOf,
-  travel,
-} from './login-app.ts';
+} from './deployment.ts';
+import { connect, redeem, refresh, signIn, tokensOf, travel } from './login-app.ts';
 
 let deployment: Deployment;
 let client: RegisteredClient;

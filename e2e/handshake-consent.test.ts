@@ -1,18 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { call, type Deployment, deploy, type Json, openBrowser } from './deployment.ts';
 import { expectShape } from './hydra-shapes.ts';
 import {
   authorizationParameters,
   authorizationUrl,
-  call,
   claimsOf,
   connect,
-  type Deployment,
-  deploy,
   door,
-  type Json,
   newPkce,
-  openBrowser,
   redeem,
   refresh,
   signIn,

@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Deployment, deploy, openBrowser, type Parameters } from './deployment.ts';
 import { expectShape } from './hydra-shapes.ts';
 import {
   authorizationParameters,
   authorizationUrl,
   claimsOf,
   connect,
-  type Deployment,
-  deploy,
   door,
   newPkce,
-  openBrowser,
-  type Parameters,
   redeem,
   signIn,
   tokensOf,

@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Deployment, deploy, type Json, openBrowser } from './deployment.ts';
 import {
   authorizationParameters,
   authorizationUrl,
   claimsOf,
-  type Deployment,
-  deploy,
   door,
-  type Json,
   newPkce,
-  openBrowser,
   redeem,
   refresh,
   signIn,

@@ -1,18 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectShape } from './hydra-shapes.ts';
 import {
   type Browser,
   call,
-  claimsOf,
-  connect,
   type Deployment,
   deploy,
-  door,
   formOf,
-  newPkce,
   openBrowser,
   type Parameters,
   postLogoutUri,
+} from './deployment.ts';
+import { expectShape } from './hydra-shapes.ts';
+import {
+  claimsOf,
+  connect,
+  door,
+  newPkce,
   refresh,
   signIn,
   tokensOf,

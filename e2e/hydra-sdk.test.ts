@@ -1,16 +1,18 @@
 import { Configuration, JwkApi, OAuth2Api, OidcApi } from '@ory/hydra-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
-  authorizationParameters,
-  authorizationUrl,
   type Deployment,
   deploy,
   formOf,
-  newPkce,
   openBrowser,
   postLogoutUri,
-  redeem,
   redirectUri,
+} from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  newPkce,
+  redeem,
   tokensOf,
 } from './login-app.ts';
 

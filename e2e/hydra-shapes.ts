@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { Json } from './login-app.ts';
+import type { Json } from './deployment.ts';
 
 /** What a field holds: a type, a list of strings, or the name of another shape. */
 type Kind = 'string' | 'boolean' | 'number' | 'time' | 'strings' | 'object' | 'any' | ShapeName;

@@ -4,16 +4,13 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { macKidOf } from '#server/testing/mac-key.ts';
+import { call, type Deployment, openBrowser, type RegisteredClient } from './deployment.ts';
 import {
   authorizationParameters,
   authorizationUrl,
-  call,
   connect,
-  type Deployment,
   door,
   newPkce,
-  openBrowser,
-  type RegisteredClient,
   redeem,
   refresh,
   type Tokens,

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { call, type Deployment, deploy } from './deployment.ts';
 import {
   authorizationParameters,
   authorizationUrl,
-  call,
   claimsOf,
-  type Deployment,
-  deploy,
   newPkce,
   redeem,
   refresh,

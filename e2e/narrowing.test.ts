@@ -1,19 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import {
-  call,
-  claimsOf,
-  connect,
-  everyScope,
-  type Json,
-  openBrowser,
-  type RegisteredClient,
-  redeem,
-  refresh,
-  type SignIn,
-  signIn,
-  tokensOf,
-} from './login-app.ts';
+import { call, everyScope, type Json, openBrowser, type RegisteredClient } from './deployment.ts';
+import { claimsOf, connect, redeem, refresh, type SignIn, signIn, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 let two: TwoNodes;

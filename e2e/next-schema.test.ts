@@ -5,14 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrationOf, readMigrations } from '#migrate/online/migration.ts';
 import { watchWaits } from '#migrate/online/proof/lock-waits.ts';
 import { up } from '#migrate/online/runner.ts';
-import {
-  connect,
-  type Deployment,
-  deploy,
-  type RegisteredClient,
-  refresh,
-  tokensOf,
-} from './login-app.ts';
+import { type Deployment, deploy, type RegisteredClient } from './deployment.ts';
+import { connect, refresh, tokensOf } from './login-app.ts';
 
 let deployment: Deployment;
 let app: RegisteredClient;

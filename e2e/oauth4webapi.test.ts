@@ -1,15 +1,13 @@
 import * as oauth from 'oauth4webapi';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
-  claimsOf,
   type Deployment,
   deploy,
   openBrowser,
   type RegisteredClient,
   redirectUri,
-  type SignIn,
-  travel,
-} from './login-app.ts';
+} from './deployment.ts';
+import { claimsOf, type SignIn, travel } from './login-app.ts';
 
 const insecure = { [oauth.allowInsecureRequests]: true };
 

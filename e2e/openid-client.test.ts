@@ -2,15 +2,14 @@ import * as oidc from 'openid-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type Browser,
-  claimsOf,
   type Deployment,
   deploy,
   openBrowser,
   postLogoutUri,
   type RegisteredClient,
   redirectUri,
-  travel,
-} from './login-app.ts';
+} from './deployment.ts';
+import { claimsOf, travel } from './login-app.ts';
 
 /** openid-client as it comes; all it is told is that this issuer is on loopback without TLS. */
 describe('openid-client, unchanged', () => {

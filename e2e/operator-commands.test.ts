@@ -1,14 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishProgram, runProgram } from '#server/testing/program.ts';
-import {
-  connect,
-  type Deployment,
-  deploy,
-  type Json,
-  type RegisteredClient,
-  refresh,
-} from './login-app.ts';
+import { type Deployment, deploy, type Json, type RegisteredClient } from './deployment.ts';
+import { connect, refresh } from './login-app.ts';
 
 let deployment: Deployment;
 let client: RegisteredClient;

@@ -4,16 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type OwnPostgres, startOwnPostgres } from '#server/testing/own-postgres.ts';
 import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
-import {
-  type Answer,
-  basic,
-  call,
-  connect,
-  formOf,
-  type RegisteredClient,
-  refresh,
-  tokensOf,
-} from './login-app.ts';
+import { type Answer, basic, call, formOf, type RegisteredClient } from './deployment.ts';
+import { connect, refresh, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 // A PostgreSQL of this file alone, since it is stopped on the way. Node A reaches it directly, by

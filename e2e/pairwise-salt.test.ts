@@ -5,7 +5,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { testPort } from '#server/testing/harness.ts';
 import { finishProgram } from '#server/testing/program.ts';
-import { claimsOf, connect, type Deployment, deploy } from './login-app.ts';
+import { type Deployment, deploy } from './deployment.ts';
+import { claimsOf, connect } from './login-app.ts';
 
 // One deployment of two machines, each with a data directory of its own.
 let first: Deployment;

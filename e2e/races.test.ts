@@ -2,17 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { macKidOf, rotateMacKey } from '#server/testing/mac-key.ts';
-import {
-  type Answer,
-  connect,
-  type Deployment,
-  type RegisteredClient,
-  redeem,
-  refresh,
-  signIn,
-  type Tokens,
-  tokensOf,
-} from './login-app.ts';
+import type { Answer, Deployment, RegisteredClient } from './deployment.ts';
+import { connect, redeem, refresh, signIn, type Tokens, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 let two: TwoNodes;

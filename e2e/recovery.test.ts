@@ -8,17 +8,19 @@ import { type OwnPostgres, startOwnPostgres } from '#server/testing/own-postgres
 import { finishProgram } from '#server/testing/program.ts';
 import {
   type Answer,
-  authorizationParameters,
-  authorizationUrl,
   call,
-  claimsOf,
-  connect,
   type Deployment,
   deploy,
-  door,
-  newPkce,
   openBrowser,
   type RegisteredClient,
+} from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  claimsOf,
+  connect,
+  door,
+  newPkce,
   redeem,
   refresh,
   signIn,

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Deployment, deploy } from './login-app.ts';
+import { type Deployment, deploy } from './deployment.ts';
 
 // What the runbooks print for PostgreSQL, run as printed beside a server that works.
 let deployment: Deployment;

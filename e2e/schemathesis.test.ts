@@ -7,16 +7,18 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { schemathesisExamples, schemathesisPath } from '../tools/schemathesis.mjs';
 import {
-  authorizationParameters,
-  authorizationUrl,
-  connect,
   type Deployment,
   deploy,
-  door,
-  newPkce,
   openBrowser,
   postLogoutUri,
   type RegisteredClient,
+} from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  connect,
+  door,
+  newPkce,
   signIn,
 } from './login-app.ts';
 

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Answer, call, connect, type Deployment, deploy, signIn } from './login-app.ts';
+import { type Answer, call, type Deployment, deploy } from './deployment.ts';
+import { connect, signIn } from './login-app.ts';
 
 /** The admin doors of Hydra's description that exist here, and our own. */
 const routes = [

@@ -1,13 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  claimsOf,
-  connect,
-  type Deployment,
-  deploy,
-  type RegisteredClient,
-  refresh,
-  tokensOf,
-} from './login-app.ts';
+import { type Deployment, deploy, type RegisteredClient } from './deployment.ts';
+import { claimsOf, connect, refresh, tokensOf } from './login-app.ts';
 
 /** Requests that look alike and are not the same: nobody gets another's answer. */
 describe('security: requests that look alike', () => {

@@ -2,17 +2,19 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type Answer,
-  authorizationParameters,
-  authorizationUrl,
   basic,
   call,
-  connect,
   type Deployment,
   deploy,
   formOf,
-  newPkce,
   type Parameters,
   type RegisteredClient,
+} from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  connect,
+  newPkce,
   signIn,
 } from './login-app.ts';
 

@@ -1,16 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  connect,
-  type Deployment,
-  deploy,
-  newPkce,
-  type Parameters,
-  type RegisteredClient,
-  redeem,
-  refresh,
-  signIn,
-  tokensOf,
-} from './login-app.ts';
+import { type Deployment, deploy, type Parameters, type RegisteredClient } from './deployment.ts';
+import { connect, newPkce, redeem, refresh, signIn, tokensOf } from './login-app.ts';
 
 /** Codes and PKCE: what attackers try (SECURITY.md), each beside what is right. */
 describe('security: codes', () => {

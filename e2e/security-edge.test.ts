@@ -2,16 +2,18 @@ import { connect as openSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
-  authorizationParameters,
-  authorizationUrl,
   basic,
   call,
-  connect,
   type Deployment,
   deploy,
-  newPkce,
   postLogoutUri,
   type RegisteredClient,
+} from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  connect,
+  newPkce,
   signIn,
 } from './login-app.ts';
 

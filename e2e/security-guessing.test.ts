@@ -2,16 +2,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishProgram } from '#server/testing/program.ts';
 import {
   type Answer,
-  authorizationParameters,
-  authorizationUrl,
   basic,
   call,
   type Deployment,
   formOf,
-  newPkce,
   openBrowser,
   type RegisteredClient,
-} from './login-app.ts';
+} from './deployment.ts';
+import { authorizationParameters, authorizationUrl, newPkce } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 const login = 'victim@example.com';

@@ -1,18 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type Answer,
-  authorizationParameters,
-  authorizationUrl,
   call,
   type Deployment,
   deploy,
   formOf,
-  newPkce,
   openBrowser,
   type Parameters,
   type RegisteredClient,
-  signIn,
-} from './login-app.ts';
+} from './deployment.ts';
+import { authorizationParameters, authorizationUrl, newPkce, signIn } from './login-app.ts';
 
 /** Redirects and the front channel: what attackers try (SECURITY.md), each beside what is right. */
 describe('security: redirects', () => {

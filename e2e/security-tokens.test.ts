@@ -7,19 +7,8 @@ import {
 } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  call,
-  claimsOf,
-  connect,
-  type Deployment,
-  deploy,
-  type Json,
-  type RegisteredClient,
-  redeem,
-  refresh,
-  signIn,
-  tokensOf,
-} from './login-app.ts';
+import { call, type Deployment, deploy, type Json, type RegisteredClient } from './deployment.ts';
+import { claimsOf, connect, redeem, refresh, signIn, tokensOf } from './login-app.ts';
 
 /** Tokens, refresh and JWTs: what attackers try (SECURITY.md), each beside what is right. */
 describe('security: tokens', () => {

@@ -1,16 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  connect,
-  type Deployment,
-  deploy,
-  type RegisteredClient,
-  redeem,
-  refresh,
-  signIn,
-  tokensOf,
-} from './login-app.ts';
+import { type Deployment, deploy, type RegisteredClient } from './deployment.ts';
+import { connect, redeem, refresh, signIn, tokensOf } from './login-app.ts';
 
 /** Statements as PostgreSQL counted them, by queryid. */
 type Counts = ReadonlyMap<string, { readonly calls: number; readonly query: string }>;

@@ -2,17 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import protobuf from 'protobufjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  basic,
-  call,
-  connect,
-  type Deployment,
-  deploy,
-  formOf,
-  redeem,
-  refresh,
-  signIn,
-} from './login-app.ts';
+import { basic, call, type Deployment, deploy, formOf } from './deployment.ts';
+import { connect, redeem, refresh, signIn } from './login-app.ts';
 
 // The part of opentelemetry/proto/trace/v1/trace.proto that is looked at, by its field numbers.
 const schema = protobuf

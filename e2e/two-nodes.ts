@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
-import { type Deployment, deploy } from './login-app.ts';
+import { type Deployment, deploy } from './deployment.ts';
 
 type Environment = Readonly<Record<string, string>>;
 

@@ -7,8 +7,8 @@ import {
   deploy,
   type Json,
   type RegisteredClient,
-  signIn,
-} from './login-app.ts';
+} from './deployment.ts';
+import { signIn } from './login-app.ts';
 
 const documents = [
   '/.well-known/openid-configuration',

@@ -1,19 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type Answer,
-  authorizationParameters,
   basic,
   call,
-  connect,
   type Deployment,
   deploy,
-  door,
   formOf,
   type Json,
-  newPkce,
   openBrowser,
   type RegisteredClient,
-} from './login-app.ts';
+} from './deployment.ts';
+import { authorizationParameters, connect, door, newPkce } from './login-app.ts';
 
 /** Percent-encoded: U+0000, half of a surrogate pair, bytes that are not UTF-8, a stray percent. */
 const nul = '%00';

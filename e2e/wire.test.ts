@@ -1,20 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectShape } from './hydra-shapes.ts';
 import {
   type Answer,
-  authorizationParameters,
-  authorizationUrl,
   basic,
   call,
-  claimsOf,
-  connect,
   type Deployment,
   deploy,
   everyScope,
   formOf,
-  newPkce,
   openBrowser,
   type RegisteredClient,
+} from './deployment.ts';
+import { expectShape } from './hydra-shapes.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  claimsOf,
+  connect,
+  newPkce,
   redeem,
   refresh,
   signIn,

@@ -1,17 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type Answer,
-  authorizationParameters,
-  authorizationUrl,
   type Browser,
-  connect,
   type Deployment,
   deploy,
+  openBrowser,
+  type RegisteredClient,
+} from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  connect,
   door,
   newPkce,
-  openBrowser,
   type Pkce,
-  type RegisteredClient,
   redeem,
   signIn,
   tokensOf,

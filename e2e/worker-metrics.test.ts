@@ -6,7 +6,7 @@ import {
   deploy,
   formOf,
   type RegisteredClient,
-} from './login-app.ts';
+} from './deployment.ts';
 
 const workers = 3;
 let deployment: Deployment;

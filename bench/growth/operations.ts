@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Answer, openBrowser } from '../../e2e/deployment.ts';
 import {
-  type Answer,
   authorizationParameters,
   authorizationUrl,
   connect,
   newPkce,
-  openBrowser,
   redeem,
   refresh,
   signIn,

@@ -11,7 +11,7 @@ import { startServer, type TestDatabase } from '#server/testing/harness.ts';
 import type { OwnPostgres } from '#server/testing/own-postgres.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { makeRefreshToken } from '#tokens/refresh-token.ts';
-import { type Deployment, deploymentOf, type RegisteredClient } from '../../e2e/login-app.ts';
+import { type Deployment, deploymentOf, type RegisteredClient } from '../../e2e/deployment.ts';
 import { pickFlows, type SeededFlow, seed } from './seed.ts';
 
 /** A server that runs over a seeded database. */

@@ -1,4 +1,5 @@
-import { call, connect, door } from '../login-app.ts';
+import { call } from '../deployment.ts';
+import { connect, door } from '../login-app.ts';
 import { deeds } from './deeds.ts';
 import { active, hop, type Make, someone } from './stage.ts';
 

@@ -1,14 +1,12 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { hash } from '@node-rs/argon2';
+import { call, type Deployment, openBrowser } from '../deployment.ts';
 import {
   authorizationParameters,
   authorizationUrl,
-  call,
   connect,
-  type Deployment,
   door,
   newPkce,
-  openBrowser,
   redeem,
   refresh,
   signIn,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { testPort } from '#server/testing/harness.ts';
 import { type OwnPostgres, startOwnPostgres } from '#server/testing/own-postgres.ts';
 import { type Program, runProgram } from '#server/testing/program.ts';
-import { call, type Deployment, deploymentOf } from '../login-app.ts';
+import { call, type Deployment, deploymentOf } from '../deployment.ts';
 import type { Dice } from './dice.ts';
 
 /** What is killed. */

@@ -1,4 +1,4 @@
-import type { Answer, RegisteredClient } from '../login-app.ts';
+import type { Answer, RegisteredClient } from '../deployment.ts';
 
 /**
  * What an observer may say of a thing: `alive` and `dead` were acknowledged; `doubt` from the moment a

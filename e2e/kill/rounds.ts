@@ -1,21 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { redeem } from '../login-app.ts';
+import { deleteApp, revokeSome } from './deaths.ts';
 import { throwDice } from './dice.ts';
 import { startFleet, type Victim } from './fleet.ts';
 import { insisted, type Ledger, type Line, note, openLedger } from './ledger.ts';
 import {
-  check,
-  checkSome,
-  deleteApp,
   logIn,
   meetSomebody,
   refreshLine,
   refreshSome,
   registerApp,
-  revokeSome,
   rotateSecret,
-  type Scene,
 } from './operations.ts';
+import { check, checkSome, type Scene } from './scene.ts';
 
 /** What a run did and found. */
 export interface Report {

@@ -1,15 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { type Answer, type Deployment, openBrowser, type RegisteredClient } from '../deployment.ts';
 import {
-  type Answer,
   authorizationParameters,
   authorizationUrl,
   claimsOf,
   connect,
-  type Deployment,
   door,
   newPkce,
-  openBrowser,
-  type RegisteredClient,
 } from '../login-app.ts';
 
 /** A node that lives, and apps of its deployment. */

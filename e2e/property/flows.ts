@@ -1,12 +1,5 @@
-import {
-  type Answer,
-  authorizationParameters,
-  authorizationUrl,
-  type Deployment,
-  door,
-  newPkce,
-  redeem,
-} from '../login-app.ts';
+import type { Answer, Deployment } from '../deployment.ts';
+import { authorizationParameters, authorizationUrl, door, newPkce, redeem } from '../login-app.ts';
 import { deathOfLogin, giveGrant, isOnline, type Login, rememberedSince } from './model.ts';
 import type { Operation } from './operation.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Json } from '../login-app.ts';
+import type { Json } from '../deployment.ts';
 import { deathOfGrant, type Grant, type Login, narrowGrant, withdraw } from './model.ts';
 import type { Operation } from './operation.ts';
 import {

@@ -6,10 +6,10 @@ import {
   everyScope,
   type Json,
   openBrowser,
-  type Pkce,
   type RegisteredClient,
   redirectUri,
-} from '../login-app.ts';
+} from '../deployment.ts';
+import type { Pkce } from '../login-app.ts';
 import type { AccessToken, App, Chain, Grant, Login, Person } from './model.ts';
 import type { Kind } from './operation.ts';
 

@@ -1,4 +1,5 @@
-import { type Answer, refresh, tokensOf } from '../login-app.ts';
+import type { Answer } from '../deployment.ts';
+import { refresh, tokensOf } from '../login-app.ts';
 import {
   type AccessToken,
   type Chain,
