@@ -89,4 +89,17 @@ describe('copy', () => {
       [],
     );
   });
+
+  it('a row that does not fit is named by a batch too, and goes over once it is mended', async () => {
+    await migrate(pair, 'prepare');
+    await migrate(pair, 'copy', '--workers', '2');
+    await migrate(pair, 'follow', '--once');
+    await query(pair.blue, "update account set currency = 'EURO' where id in (3, 4)");
+    await expect(migrate(pair, 'follow', '--once')).rejects.toThrow(
+      /^public\.wallet \["3"\] in green: value too long.*Mend the row or the mapping/,
+    );
+    await query(pair.blue, "update account set currency = 'CHF' where id in (3, 4)");
+    await migrate(pair, 'follow', '--once');
+    expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
+  });
 });

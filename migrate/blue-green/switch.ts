@@ -182,10 +182,12 @@ async function attemptOnce(crossing: Crossing, fenceId: string): Promise<Timelin
   const mark = (step: string) => {
     steps.push({ step, ms: Math.round((performance.now() - startedMs) * 10) / 10 });
   };
-  // Who polls begins to wait; who does not is waited out or refused by the fence.
-  await hold(origin.main, options.holdMsMax);
-  mark('held');
-  await fenceTables(origin.main, mappedTables(run.routes, origin.side), fenceId, options);
+  // Who polls begins to wait; who does not is waited out or refused by the fence, which is on its way
+  // right behind.
+  await Promise.all([
+    hold(origin.main, options.holdMsMax).then(() => mark('held')),
+    fenceTables(origin.main, mappedTables(run.routes, origin.side), fenceId, options),
+  ]);
   mark('fenced');
   const issued = issuedNumbers(route, moves);
   issued.catch(() => {}); // looked at below, unless the batch fails first
