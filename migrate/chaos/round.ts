@@ -61,7 +61,10 @@ export async function runRound(world: World, plan: Plan, options: RoundOptions):
     if (clocks[side] !== 0) await world.servers[side].setClock(clocks[side]);
   }
   const ground = await world.create(`round_${plan.seed}`, plan.kind === 'disk-full');
-  const app = await startApplication(ground.app);
+  const app = await startApplication(ground.app, [
+    world.servers.blue.url('postgres'),
+    world.servers.green.url('postgres'),
+  ]);
   const stage: Stage = {
     ...{ world, ground, plan, options, clocks, app, story, violations, timeline, startedMs },
     testimony: undefined,
@@ -183,7 +186,7 @@ function argumentsOf({ options }: Stage, phase: Phase, once: boolean): readonly 
   return [phase, ...mapping];
 }
 
-const reachMsMax = 20_000;
+const reachMsMax = 60_000;
 /** So long after it is over, connections and databases are themselves again. */
 const recoveryMs = 4_000;
 
@@ -251,7 +254,7 @@ async function standings({ direct }: Ground) {
 }
 
 const runsMax = 25;
-const runMsMax = 60_000;
+const runMsMax = 150_000;
 const followMs = 800;
 
 const goesOn = (phase: Phase) => phase === 'follow' || phase === 'watch';
