@@ -207,7 +207,8 @@ function shownKeys({ table, columns, rows }: Writing): readonly string[] {
 
 const normalKey = (key: string) => JSON.stringify(JSON.parse(key));
 
-async function putRows(destination: pg.Client, writing: Writing, mode: 'upsert' | 'insert') {
+/** Inserts the rows, or updates those that are there. */
+export async function putRows(destination: pg.Client, writing: Writing, mode: 'upsert' | 'insert') {
   if (writing.rows === 0) return;
   const columns = writing.columns.map((column) => [...column]);
   await destination.query(prepared(upsertRows(writing.table, mode), columns));
