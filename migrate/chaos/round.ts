@@ -236,7 +236,7 @@ async function wake(stage: Stage, tool: Tool, heal: () => Promise<void>): Promis
   }
   const ended = await tool.untilEnded(30_000);
   const woken = await standings(ground);
-  tell(stage, `the fence had been lifted; it woke up and ended with ${ended?.code}`);
+  tell(stage, `${old} was ${slept[old]}; the tool woke up and ended with ${ended?.code}`);
   if (woken.blue !== slept.blue || woken.green !== slept.green) {
     violations.push(
       `a tool that slept through its fence changed something: blue ${slept.blue} to ${woken.blue}, ` +
