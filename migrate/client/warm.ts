@@ -45,10 +45,19 @@ async function prime(
  * are all held until the last is open, as one that is given back would be taken instead of a new one.
  */
 export async function warm(pool: pg.Pool, count: number): Promise<void> {
-  const opening = Array.from({ length: count }, () => pool.connect());
+  const opening = Array.from({ length: count }, async () => {
+    const client = await pool.connect();
+    // While it is held here nobody else hears that it broke, and that would end the process.
+    client.on('error', ignore);
+    return client;
+  });
   const opened = await Promise.allSettled(opening);
   for (const one of opened) {
     // Whatever could not be opened only makes the first units slower.
-    if (one.status === 'fulfilled') one.value.release();
+    if (one.status === 'rejected') continue;
+    one.value.off('error', ignore);
+    one.value.release();
   }
 }
+
+const ignore = () => {};

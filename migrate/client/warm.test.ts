@@ -1,0 +1,38 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { expect, it } from 'vitest';
+import { openBank } from '#migrate/testing/bank.ts';
+import { query } from '#migrate/testing/databases.ts';
+import { warm } from './warm.ts';
+
+it('a connection that breaks while it is warmed does not end the process', async () => {
+  const pair = await openBank(1);
+  let opened = 0;
+  const pool = new pg.Pool({
+    connectionString: pair.blue,
+    application_name: 'warming',
+    max: 2,
+    onConnect: async (client) => {
+      opened += 1;
+      if (opened === 2) await client.query('select pg_sleep(2)');
+    },
+  });
+  pool.on('error', () => {});
+  try {
+    const warming = warm(pool, 2);
+    const ended = `select pg_terminate_backend(a.pid) as ended from pg_stat_activity a
+      where a.application_name = 'warming' and a.state = 'idle' and a.query = ''`;
+    let count = 0;
+    for (let tries = 0; tries < 100 && count === 0; tries += 1) {
+      count = (await query(pair.blue, ended)).length;
+      await sleep(20);
+    }
+    expect(count).toBe(1);
+    await warming;
+    const { rows } = await pool.query<{ one: number }>('select 1 as one');
+    expect(rows).toEqual([{ one: 1 }]);
+  } finally {
+    await pool.end();
+    await pair.close();
+  }
+});
