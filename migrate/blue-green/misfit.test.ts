@@ -24,3 +24,19 @@ it('a row that the other side refuses is named by table and key, and goes over o
   await migrate(pair, 'follow', '--once');
   expect(await migrate(pair, 'verify')).toContain('every check holds');
 });
+
+it('a row whose key the other side cannot hold goes away with the row', async () => {
+  await migrate(pair, 'prepare');
+  await migrate(pair, 'copy');
+  await migrate(pair, 'follow', '--once');
+  await migrate(pair, 'switch', '--no-verify');
+  await query(
+    pair.green,
+    `insert into person (id, email, given_name, family_name, created_at)
+     values (3000000000, 'large@example.com', 'Given', 'Family', now())`,
+  );
+  await expect(migrate(pair, 'watch', '--once')).rejects.toThrow(/out of range/);
+  await query(pair.green, 'delete from person where id = 3000000000');
+  await migrate(pair, 'watch', '--once');
+  expect(await migrate(pair, 'verify')).toContain('every check holds');
+});

@@ -113,11 +113,32 @@ function inKeys(table: ResolvedTable, where: Where): string {
   );
   const names = columns.map(({ name }) => `p.${quoted(name)}`).join(', ');
   const [only] = columns;
+  const from = `jsonb_array_elements($1::jsonb) e where ${holdable(columns, where)}`;
   if (only !== undefined && columns.length === 1) {
-    return `${names} = any(array(select (e.value->>0)::${keyType(only, where)}
-      from jsonb_array_elements($1::jsonb) e))`;
+    return `${names} = any(array(select (e.value->>0)::${keyType(only, where)} from ${from}))`;
   }
-  return `(${names}) in (select ${given.join(', ')} from jsonb_array_elements($1::jsonb) e)`;
+  return `(${names}) in (select ${given.join(', ')} from ${from})`;
+}
+
+const bounds: Readonly<Record<string, string>> = {
+  smallint: '-32768 and 32767',
+  integer: '-2147483648 and 2147483647',
+  bigint: '-9223372036854775808 and 9223372036854775807',
+};
+
+/**
+ * A key that the destination's type cannot hold is in no row there. It comes from a row that did not
+ * fit and is gone: without this its place in the log of changes would stop every batch for ever.
+ */
+function holdable(columns: readonly ProjectedColumn[], where: Where): string {
+  if (where === 'origin') return 'true';
+  const tests = columns.flatMap((column, at) => {
+    const between = bounds[column.type];
+    const isNumber = Object.hasOwn(bounds, column.originType) || column.originType === 'numeric';
+    if (between === undefined || !isNumber || column.originType === column.type) return [];
+    return [`(e.value->>${at})::numeric between ${between}`];
+  });
+  return tests.length === 0 ? 'true' : tests.join(' and ');
 }
 
 const keyAsJson = (table: ResolvedTable, alias: string) =>
