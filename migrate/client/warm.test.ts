@@ -27,7 +27,7 @@ it('a connection that breaks while it is warmed does not end the process', async
       count = (await query(pair.blue, ended)).length;
       await sleep(20);
     }
-    expect(count).toBe(1);
+    expect(count).toBeGreaterThan(0);
     await warming;
     const { rows } = await pool.query<{ one: number }>('select 1 as one');
     expect(rows).toEqual([{ one: 1 }]);
