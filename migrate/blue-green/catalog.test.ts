@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate as migrateBank, type Pair, query } from '#migrate/testing/databases.ts';
+import { ownedSequences } from './catalog.ts';
 
 // Whole migrations with real processes: on a busy machine they take their time.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -51,6 +53,20 @@ beforeAll(async () => {
 afterAll(async () => {
   await pair.close();
   await rm(directory, { recursive: true });
+});
+
+it('a sequence is known with its column, and whether an index finds its greatest value', async () => {
+  await query(pair.blue, 'create table numbered (a bigserial primary key, b bigserial, c serial)');
+  await query(pair.blue, 'create index on numbered (b) where c > 0');
+  const client = new pg.Client({ connectionString: pair.blue });
+  await client.connect();
+  const found = await ownedSequences(client, [{ schema: 'public', name: 'numbered' }]);
+  await client.end();
+  expect(found.map(({ column, indexed }) => [column, indexed])).toEqual([
+    ['a', true],
+    ['b', false],
+    ['c', false],
+  ]);
 });
 
 describe('a partitioned table into one that is partitioned otherwise', () => {

@@ -155,22 +155,32 @@ export async function foreignKeys(
   }));
 }
 
+/** A sequence that belongs to a column. */
+export interface OwnedSequence {
+  readonly sequence: TableName;
+  readonly table: TableName;
+  readonly column: string;
+  /** An index begins with the column, so that its greatest value is found at once. */
+  readonly indexed: boolean;
+}
+
 /** Sequences that belong to a column of one of these tables. */
 export async function ownedSequences(
   client: pg.Client,
   tables: readonly TableName[],
-): Promise<
-  readonly { readonly sequence: TableName; readonly table: TableName; readonly column: string }[]
-> {
+): Promise<readonly OwnedSequence[]> {
   const { rows } = await client.query<{
     schema: string;
     name: string;
     table_schema: string;
     table_name: string;
     column: string;
+    indexed: boolean;
   }>(
     `select n.nspname as schema, s.relname as name, tn.nspname as table_schema,
-       t.relname as table_name, a.attname as "column"
+       t.relname as table_name, a.attname as "column",
+       exists (select 1 from pg_index i where i.indrelid = t.oid and i.indisvalid
+         and i.indkey[0] = a.attnum and i.indpred is null) as indexed
      from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
      join pg_namespace n on n.oid = s.relnamespace
      join pg_class t on t.oid = d.refobjid join pg_namespace tn on tn.oid = t.relnamespace
@@ -185,6 +195,7 @@ export async function ownedSequences(
     sequence: { schema: row.schema, name: row.name },
     table: { schema: row.table_schema, name: row.table_name },
     column: row.column,
+    indexed: row.indexed,
   }));
 }
 

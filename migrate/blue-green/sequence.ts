@@ -9,7 +9,9 @@ export interface SequenceMove {
   /** The sequence of the origin that it continues. */
   readonly from: TableName | undefined;
   /** A column that it belongs to: it goes past the greatest value there too. */
-  readonly column: { readonly table: TableName; readonly name: string } | undefined;
+  readonly column:
+    | { readonly table: TableName; readonly name: string; readonly indexed: boolean }
+    | undefined;
 }
 
 /** What has to be moved on a route; asks the catalog, so well before anybody waits. */
@@ -17,17 +19,25 @@ export async function sequenceMoves(route: Route): Promise<readonly SequenceMove
   const targets = route.tables.map(({ target }) => target);
   const owned = await ownedSequences(route.destination.main, targets);
   const moves = new Map<string, SequenceMove>();
-  for (const { sequence, table, column } of owned) {
+  for (const { sequence, table, column, indexed } of owned) {
     moves.set(textOf(sequence), {
       to: sequence,
       from: undefined,
-      column: { table, name: column },
+      column: { table, name: column, indexed },
     });
   }
   for (const { from, to } of route.sequences) {
     moves.set(textOf(to), { to, from, column: moves.get(textOf(to))?.column });
   }
   return [...moves.values()];
+}
+
+/**
+ * What is left of the moves while writers wait: the greatest value of a column without an index would
+ * be looked for in the whole table. It was, shortly before.
+ */
+export function quickMoves(moves: readonly SequenceMove[]): readonly SequenceMove[] {
+  return moves.map((move) => (move.column?.indexed ? move : { ...move, column: undefined }));
 }
 
 /** How far the origin has issued numbers, per move. */

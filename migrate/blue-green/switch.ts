@@ -23,7 +23,13 @@ import { holdersOf } from './holders.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
-import { issuedNumbers, moveSequences, type SequenceMove, sequenceMoves } from './sequence.ts';
+import {
+  issuedNumbers,
+  moveSequences,
+  quickMoves,
+  type SequenceMove,
+  sequenceMoves,
+} from './sequence.ts';
 import { type Ends, warm } from './transfer.ts';
 
 export interface SwitchOptions {
@@ -113,7 +119,7 @@ async function getReady(
   await moveSequences(route, moves, await issuedNumbers(route, moves));
   // What was transferred and deleted would be stepped over by every batch of the switch.
   await origin.main.query('vacuum (skip_locked) migrate.change');
-  return moves;
+  return quickMoves(moves);
 }
 
 async function announceBoth(run: Run, near: boolean, pollMs: number): Promise<void> {

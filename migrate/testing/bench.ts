@@ -1,5 +1,6 @@
 // `npm run migrate:bench -- --rows 5000000`: a whole migration with writers, with its rates.
 
+import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { debianPostgresPath } from '../../tools/debian-postgres.mjs';
@@ -58,6 +59,7 @@ try {
     say(said.trim().replace(/\n */g, ', ').replace(/ {2,}/g, ' '));
   }
   const ledger = await writers.stop();
+  say(`load of the machine meanwhile: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores`);
   held.sort((one, other) => one - other);
   say(
     `${held.length} switches: writes held ${held[held.length >> 1]} ms (median), ${held.at(-1)} ms (worst)`,
