@@ -150,11 +150,14 @@ export async function measureSweeping(plan: SweepingPlan): Promise<Sweeping> {
   }
 }
 
+/** The same people come again: a living consent stays, one for each of them and each app. */
+const peoplePerLane = 50;
+
 function startTraffic(subject: Subject, loginsPerSecond: number) {
   const traffic = { stopped: false, journeys: 0 };
-  const journeys = async () => {
+  const journeys = async (lane: number) => {
     for (let turn = 0; !traffic.stopped; turn++) {
-      await journey(subject, turn);
+      await journey(subject, turn, `person-${lane}-${turn % peoplePerLane}`);
       traffic.journeys++;
     }
   };
@@ -164,7 +167,7 @@ function startTraffic(subject: Subject, loginsPerSecond: number) {
       await sleep(200);
     }
   };
-  const work = Promise.all([journeys(), journeys(), crowds()]);
+  const work = Promise.all([journeys(1), journeys(2), crowds()]);
   // Told by stop(); meanwhile it must not end the process.
   work.catch(() => {});
   return {
@@ -177,10 +180,9 @@ function startTraffic(subject: Subject, loginsPerSecond: number) {
 }
 
 /** Somebody signs in, the app refreshes twice, and one in three is revoked, each time otherwise. */
-async function journey(subject: Subject, turn: number): Promise<void> {
+async function journey(subject: Subject, turn: number, person: string): Promise<void> {
   const { deployment } = subject;
   const client = subject.client();
-  const person = `person-${randomUUID()}`;
   const signedIn = await connect(deployment, client, { login: { subject: person } });
   const second = tokensOf(await refresh(deployment, client, signedIn.refresh));
   const third = tokensOf(await refresh(deployment, client, second.refresh));
