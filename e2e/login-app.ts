@@ -193,6 +193,46 @@ export async function signIn(
   return { ...journey, browser, pkce, returned, code: returned.get('code') ?? '' };
 }
 
+/** A visit that stands still where the login or consent app would send the browser back. */
+export interface Halfway {
+  readonly browser: Browser;
+  readonly pkce: Pkce;
+  readonly subject: string;
+  /** The flow's id, which its session and its chain will have. */
+  readonly flowId: string;
+  /** Where the browser would go. */
+  readonly next: string;
+  /** Lets it go there, or to the same address of another node. */
+  go(node?: Deployment): Promise<Answer>;
+}
+
+/** Somebody whose login or consent was accepted, and whose browser has not come back with it. */
+export async function halfway(
+  deployment: Deployment,
+  client: RegisteredClient,
+  until: 'login' | 'consent',
+  login: Json & { readonly subject: string },
+): Promise<Halfway> {
+  const [browser, pkce] = [openBrowser(), newPkce()];
+  const parameters = authorizationParameters(client, pkce);
+  const begun = await browser.get(authorizationUrl(deployment, parameters));
+  const accept = async (kind: 'login' | 'consent', answer: Answer, body: Json) => {
+    const { searchParams } = new URL(answer.headers.get('location') ?? 'none:');
+    const challenge = searchParams.get(`${kind}_challenge`) ?? '';
+    const shown = await deployment.admin('GET', door(kind, challenge));
+    const accepted = await deployment.admin('PUT', door(kind, challenge, 'accept'), body);
+    return { shown: shown.body, next: String(accepted.body.redirect_to) };
+  };
+  const { shown, next: back } = await accept('login', begun, login);
+  const granted = { grant_scope: ['openid', 'offline_access'], remember: true };
+  const next =
+    until === 'login' ? back : (await accept('consent', await browser.get(back), granted)).next;
+  const { pathname, search } = new URL(next);
+  const go = (node?: Deployment) =>
+    browser.get(node === undefined ? next : node.server.publicUrl + pathname + search);
+  return { browser, pkce, subject: login.subject, flowId: String(shown.session_id), next, go };
+}
+
 /** Redeems what {@link signIn} brought back. */
 export function redeem(
   deployment: Deployment,

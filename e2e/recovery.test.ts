@@ -6,21 +6,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { testPort } from '#server/testing/harness.ts';
 import { type OwnPostgres, startOwnPostgres } from '#server/testing/own-postgres.ts';
 import { finishProgram } from '#server/testing/program.ts';
+import { type Answer, call, type Deployment, deploy, type RegisteredClient } from './deployment.ts';
 import {
-  type Answer,
-  call,
-  type Deployment,
-  deploy,
-  openBrowser,
-  type RegisteredClient,
-} from './deployment.ts';
-import {
-  authorizationParameters,
-  authorizationUrl,
   claimsOf,
   connect,
-  door,
-  newPkce,
+  halfway,
   redeem,
   refresh,
   signIn,
@@ -160,19 +150,6 @@ async function accepted(node: Deployment, ended: readonly Ended[]): Promise<read
   return found;
 }
 
-/** Goes as far as the login app's answer, and stops before the browser follows it. */
-async function heldVerifier(node: Deployment, client: RegisteredClient, subject: string) {
-  const [browser, pkce] = [openBrowser(), newPkce()];
-  const parameters = authorizationParameters(client, pkce);
-  const first = await browser.get(authorizationUrl(node, parameters));
-  const challenge = new URL(first.headers.get('location') ?? '').searchParams.get(
-    'login_challenge',
-  );
-  const body = { subject };
-  const answer = await node.admin('PUT', door('login', challenge ?? '', 'accept'), body);
-  return { browser, verifier: String(answer.body.redirect_to) };
-}
-
 const program = (args: readonly string[], over: Readonly<Record<string, string>> = {}) =>
   finishProgram(args, {
     ...env,
@@ -197,7 +174,7 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   await connect(first, app, remembered);
   const ahead = { tokens: await connect(first, app, as(someone())), times: 0 };
   const code = await signIn(first, app, as(someone()));
-  const held = await heldVerifier(first, app, someone());
+  const held = await halfway(first, app, 'login', { subject: someone() });
   const made = await first.admin('POST', '/admin/credentials', { name: 'leaked', role: 'clients' });
   expect(made.status).toBe(201);
 
@@ -297,7 +274,7 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
     expect(answer).toBe('400 invalid_grant');
   }
   expect(errorOf(await redeem(node, app, code))).toBe('400 invalid_grant');
-  expect((await held.browser.get(held.verifier)).headers.get('location')).toBeNull();
+  expect((await held.go()).headers.get('location')).toBeNull();
   const headers = { authorization: `Bearer ${made.body.secret}` };
   const leaked = await call(`${node.server.adminUrl}/admin/clients`, { headers });
   expect(leaked.status).toBe(401);

@@ -1,23 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  type Answer,
-  type Browser,
-  type Deployment,
-  deploy,
-  openBrowser,
-  type RegisteredClient,
-} from './deployment.ts';
-import {
-  authorizationParameters,
-  authorizationUrl,
-  connect,
-  door,
-  newPkce,
-  type Pkce,
-  redeem,
-  signIn,
-  tokensOf,
-} from './login-app.ts';
+import { type Answer, type Deployment, deploy, type RegisteredClient } from './deployment.ts';
+import { connect, halfway, newPkce, redeem, signIn, tokensOf } from './login-app.ts';
 
 let deployment: Deployment;
 let app: RegisteredClient;
@@ -33,39 +16,10 @@ afterAll(() => deployment?.close());
 const someone = () => `person-${newPkce().verifier}`;
 const active = async (token: string) => (await deployment.introspect(token)).active;
 
-/** A visit that stands still between two hops: what the login app answered is not used yet. */
-interface Halfway {
-  readonly browser: Browser;
-  readonly pkce: Pkce;
-  /** The flow's id, which its session and its chain will have. */
-  readonly id: string;
-  /** Goes on to the next hop. */
-  go(): Promise<Answer>;
-}
-
-/** Somebody whose login was accepted; the browser has not come back with it. */
-async function loginAccepted(client: RegisteredClient, subject: string): Promise<Halfway> {
-  const browser = openBrowser();
-  const pkce = newPkce();
-  const parameters = authorizationParameters(client, pkce);
-  const first = await browser.get(authorizationUrl(deployment, parameters));
-  const challenge = challengeOf(first, 'login');
-  const shown = await deployment.admin('GET', door('login', challenge));
-  const body = { subject, remember: true };
-  const accepted = await deployment.admin('PUT', door('login', challenge, 'accept'), body);
-  const next = String(accepted.body.redirect_to);
-  return { browser, pkce, id: String(shown.body.session_id), go: () => browser.get(next) };
-}
-
-/** Somebody whose consent was accepted; the browser has not come back with it. */
-async function consentAccepted(client: RegisteredClient, subject: string): Promise<Halfway> {
-  const halfway = await loginAccepted(client, subject);
-  const challenge = challengeOf(await halfway.go(), 'consent');
-  const body = { grant_scope: ['openid', 'offline_access'], remember: true };
-  const accepted = await deployment.admin('PUT', door('consent', challenge, 'accept'), body);
-  const next = String(accepted.body.redirect_to);
-  return { ...halfway, go: () => halfway.browser.get(next) };
-}
+const loginAccepted = (client: RegisteredClient, subject: string) =>
+  halfway(deployment, client, 'login', { subject, remember: true });
+const consentAccepted = (client: RegisteredClient, subject: string) =>
+  halfway(deployment, client, 'consent', { subject, remember: true });
 
 function challengeOf(answer: Answer, kind: 'login' | 'consent'): string {
   const location = new URL(answer.headers.get('location') ?? 'none:');
@@ -100,7 +54,7 @@ describe.each(withdrawals)('a consent withdrawn, %s', (_name, withdraw) => {
   test('what was accepted before is not given afterwards, and asking anew is', async () => {
     const subject = someone();
     const halfway = await consentAccepted(app, subject);
-    await withdraw(subject, halfway.id);
+    await withdraw(subject, halfway.flowId);
     const late = await halfway.go();
     expect(returned(late, 'error'), late.text).toBe('access_denied');
     expect(returned(late, 'code')).toBeNull();
@@ -114,7 +68,7 @@ describe.each(withdrawals)('a consent withdrawn, %s', (_name, withdraw) => {
     await connect(deployment, app, { login: { subject } });
     await remove(`${consents}?subject=${subject}&client=${app.id}`);
     const halfway = await consentAccepted(app, subject);
-    await withdraw(subject, halfway.id);
+    await withdraw(subject, halfway.flowId);
     expect(returned(await halfway.go(), 'error')).toBe('access_denied');
     expect(await grantsOf(subject)).toEqual([]);
   });
@@ -123,7 +77,7 @@ describe.each(withdrawals)('a consent withdrawn, %s', (_name, withdraw) => {
     for (let round = 0; round < 12; round += 1) {
       const subject = someone();
       const halfway = await consentAccepted(app, subject);
-      const [came] = await Promise.all([halfway.go(), withdraw(subject, halfway.id)]);
+      const [came] = await Promise.all([halfway.go(), withdraw(subject, halfway.flowId)]);
       expect(await grantsOf(subject)).toEqual([]);
       const code = returned(came, 'code');
       if (code === null) continue;
@@ -137,7 +91,7 @@ describe.each(withdrawals)('a consent withdrawn, %s', (_name, withdraw) => {
     const bystander = await consentAccepted(app, someone());
     const otherFlow = await consentAccepted(otherApp, subject);
     const halfway = await consentAccepted(app, subject);
-    await withdraw(subject, halfway.id);
+    await withdraw(subject, halfway.flowId);
     expect(returned(await bystander.go(), 'code')).not.toBeNull();
     const all = _name === 'of all apps';
     expect(returned(await otherFlow.go(), 'code') === null).toBe(all);
@@ -173,7 +127,7 @@ describe.each(signOuts)('a login %s', (_name, signOut) => {
       await loginAccepted(app, subject),
       await loginAccepted(app, someone()),
     ];
-    await signOut(subject, halfway.id);
+    await signOut(subject, halfway.flowId);
     const late = await halfway.go();
     expect(challengeOf(late, 'consent')).toBe('');
     expect(returned(late, 'error'), late.text).toBe('login_required');
@@ -187,7 +141,7 @@ describe.each(signOuts)('a login %s', (_name, signOut) => {
     for (let round = 0; round < 12; round += 1) {
       const subject = someone();
       const halfway = await loginAccepted(app, subject);
-      await Promise.all([halfway.go(), signOut(subject, halfway.id)]);
+      await Promise.all([halfway.go(), signOut(subject, halfway.flowId)]);
       const sessions = await deployment.admin('GET', `/admin/sessions?subject=${subject}`);
       expect(sessions.list.filter((one) => one.state === 'live')).toEqual([]);
     }

@@ -1,13 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, type Deployment, openBrowser, type RegisteredClient } from '../deployment.ts';
-import {
-  authorizationParameters,
-  authorizationUrl,
-  claimsOf,
-  connect,
-  door,
-  newPkce,
-} from '../login-app.ts';
+import type { Answer, Deployment, RegisteredClient } from '../deployment.ts';
+import { claimsOf, connect, halfway } from '../login-app.ts';
 
 /** A node that lives, and apps of its deployment. */
 export interface Stage {
@@ -32,34 +25,10 @@ export const found = async ({ a }: Stage, path: string) =>
   (await a.admin('GET', path)).status === 200;
 export const ok = (answer: Answer) => answer.status === 200;
 
-/** A visit that stands still where the login or consent app would send the browser back. */
-async function held({ a, app }: Stage, kind: 'login' | 'consent') {
-  const browser = openBrowser();
-  const who = someone().login;
-  const parameters = authorizationParameters(app, newPkce());
-  let next = await browser.get(authorizationUrl(a, parameters));
-  let flowId = '';
-  for (const one of kind === 'login' ? (['login'] as const) : (['login', 'consent'] as const)) {
-    const asked = new URL(next.headers.get('location') ?? '');
-    const challenge = asked.searchParams.get(`${one}_challenge`) ?? '';
-    const shown = await a.admin('GET', door(one, challenge));
-    flowId = String(shown.body.session_id ?? shown.body.consent_request_id);
-    const body = one === 'login' ? who : { grant_scope: ['openid', 'offline_access'] };
-    const accepted = await a.admin('PUT', door(one, challenge, 'accept'), body);
-    const url = new URL(String(accepted.body.redirect_to));
-    const path = url.pathname + url.search;
-    if (one === kind) {
-      const visit = (node: Deployment) => browser.get(node.server.publicUrl + path);
-      return { subject: who.subject, flowId, visit };
-    }
-    next = await browser.get(url.href);
-  }
-  throw new Error('no hop');
+export async function hop({ a, app }: Stage, until: 'login' | 'consent'): Promise<Deed> {
+  const { go } = await halfway(a, app, until, someone().login);
+  return { act: (node) => go(node) };
 }
-
-export const hop = async (stage: Stage, kind: 'login' | 'consent'): Promise<Deed> => ({
-  act: (await held(stage, kind)).visit,
-});
 
 /** Something is withdrawn that is on its way back: whether it is dead shows when it arrives. */
 export async function onItsWay(
@@ -67,11 +36,11 @@ export async function onItsWay(
   kind: 'login' | 'consent',
   act: (node: Deployment, subject: string, flowId: string) => Promise<Answer>,
 ): Promise<Deed> {
-  const { subject, flowId, visit } = await held(stage, kind);
+  const { subject, flowId, go } = await halfway(stage.a, stage.app, kind, someone().login);
   return {
     act: (node) => act(node, subject, flowId),
     async happened() {
-      const { searchParams } = new URL((await visit(stage.a)).headers.get('location') ?? '');
+      const { searchParams } = new URL((await go(stage.a)).headers.get('location') ?? '');
       return !searchParams.has(kind === 'login' ? 'consent_challenge' : 'code');
     },
   };

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 /** What parsers stumble over: separators, escapes, numbers, broken Unicode, beginnings of formats. */
 const pieces: readonly string[] = [
@@ -111,4 +111,21 @@ function cheapest(parse: (text: string) => unknown, text: string, runs: number):
     return (user + system) / 1000;
   });
   return Math.min(...costs);
+}
+
+/** What people or logs are shown: each function takes any text, in linear time. */
+export function testShown(shown: readonly (readonly [string, (text: string) => unknown])[]): void {
+  const known = ['Bearer gh_at_abc', 'postgres://u:p@h/d', 'ana@example.com', 'https://a.example'];
+  describe.each(shown)('%s', (_, show) => {
+    test('takes any text', () => {
+      fc.assert(
+        fc.property(hostileText(...known), (text) => {
+          show(text);
+        }),
+        { numRuns: 700 },
+      );
+    });
+
+    test('costs linear time', () => expectLinear(show));
+  });
 }
