@@ -150,7 +150,8 @@ export const handshakeOperations: readonly Operation[] = [
     id: 'revokeOAuth2ConsentSessions',
     summary: 'Take back what a person has allowed',
     about:
-      'Grants die with everything that was issued under them. Either `consent_request_id`, or ' +
+      'Grants die with everything that was issued under them, and what was accepted before and is ' +
+      'on its way back is not given. Either `consent_request_id`, or ' +
       '`subject` with `client` or with `all=true`.',
     query: [
       subject,
