@@ -34,7 +34,7 @@ export interface Application {
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const operationsPerSecond = 20;
 /** With a second between them: longer than any outage. */
-const attemptsMax = 90;
+const attemptsMax = 60;
 
 /** Starts both on a pair of databases; `quiet` are two that nobody uses on the same servers. */
 export async function startApplication(

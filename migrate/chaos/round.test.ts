@@ -28,7 +28,7 @@ const rounds = [
 let world: World;
 beforeAll(async () => {
   world = await openWorld({
-    customers: 200,
+    customers: 100,
     installation: debianPostgresPath() || undefined,
     withDisk: false,
   });
@@ -42,7 +42,7 @@ it('the seeds have every kind', () => {
 
 for (const { name, plan } of rounds) {
   it.skipIf(plan.kind === 'clock' && faketimePath() === '')(name, async () => {
-    const outcome = await runRound(world, plan, { freezeMs: 3_000, holdMs: 800 });
+    const outcome = await runRound(world, plan, { freezeMs: 2_200, holdMs: 800 });
     console.log(rowOf(outcome));
     expect(outcome.violations, outcome.timeline.join('\n')).toEqual([]);
     expect(outcome.hit, 'the injection came while the command ran').toBe(true);

@@ -59,7 +59,11 @@ export function openSight(urls: Readonly<Record<Side, string>>) {
 }
 
 async function open(url: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url, application_name: 'witness' });
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'witness',
+    connectionTimeoutMillis: 10_000,
+  });
   client.on('error', () => {});
   await client.connect();
   await client.query("set lock_timeout = '50ms'; set statement_timeout = '500ms'");

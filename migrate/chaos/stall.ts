@@ -24,7 +24,11 @@ export function watchStalls(urls: readonly string[]) {
   const watch = async (url: string) => {
     while (!stopped) {
       const fromMs = Date.now();
-      const client = new pg.Client({ connectionString: url, application_name: 'canary' });
+      const client = new pg.Client({
+        connectionString: url,
+        application_name: 'canary',
+        connectionTimeoutMillis: 5_000,
+      });
       client.on('error', () => {});
       await client.connect().catch(() => {});
       await client.end().catch(() => {});

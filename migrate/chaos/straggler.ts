@@ -52,7 +52,11 @@ export function startStraggler(side: 'blue' | 'green', url: string) {
 }
 
 async function open(url: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: url, application_name: 'straggler' });
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'straggler',
+    connectionTimeoutMillis: 10_000,
+  });
   client.on('error', () => {});
   await client.connect();
   return client;
