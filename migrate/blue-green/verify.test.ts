@@ -59,7 +59,12 @@ describe('a repeated verify compares what was touched since', () => {
       'delete from transfer where id = (select t.id from transfer t order by t.id limit 1)',
       2,
     ],
-    ['a key that moves to another range', 'update account set id = 90001 where id = 2000', 7],
+    [
+      'a key that moves to another range',
+      `update account set id = 90001 where id = (select max(a.id) from account a
+         where not exists (select 1 from transfer t where a.id in (t.from_id, t.to_id)))`,
+      7,
+    ],
   ])('%s makes its ranges be read again', async (_, sql, ranges) => {
     await query(pair.blue, sql);
     await migrate(pair, 'follow', '--once');
