@@ -5,7 +5,7 @@ import {
   percentiles,
 } from '#migrate/example/histogram.ts';
 import type { Summary, Window } from '#migrate/example/load.ts';
-import { query } from './databases.ts';
+import { type Pair, query } from './databases.ts';
 import type { Testimony } from './witness.ts';
 
 /** One switch, on this machine's clock. */
@@ -14,6 +14,8 @@ export interface Moment {
   readonly beganMs: number;
   readonly endedMs: number;
   readonly heldMs: number;
+  /** Of what was acknowledged before, so much was not on the side that is live after it. */
+  readonly missing: number;
 }
 
 /** One command of the tool, on this machine's clock. */
@@ -50,14 +52,13 @@ export interface Verdict {
 const settledAfterMs = 5_000;
 
 /** Compares what was promised with what is in green, and with what witnesses saw. */
-export async function judge(pair: { readonly green: string }, evidence: Evidence) {
+export async function judge(pair: Pair, evidence: Evidence) {
   const { summary, testimony, moments, money } = evidence;
   const faults: string[] = [];
   const expect = (holds: boolean, sentence: string) => {
     if (!holds) faults.push(sentence);
   };
-  const there = new Set((await query(pair.green, allTransfers)).map(({ id }) => id));
-  const lost = evidence.acknowledged.filter((id) => !there.has(id));
+  const { missing: lost, there } = await missingOn(pair, 'green', evidence.acknowledged);
   const lostOfStragglers = evidence.stragglers.filter((id) => !there.has(id));
   const [drift] = await query(pair.green, balancesThatDrifted);
   expect(evidence.acknowledged.length > 0, 'nothing was acknowledged, so nothing was tested');
@@ -78,6 +79,10 @@ export async function judge(pair: { readonly green: string }, evidence: Evidence
   expect(testimony.refused.blue > 0, 'the straggler on blue was never refused');
   expect(testimony.refused.green > 0, 'the straggler on green was never refused');
   expect(testimony.otherwise.length === 0, `witness: ${testimony.otherwise.join('; ')}`);
+  for (const { command, missing, endedMs } of moments) {
+    const at = new Date(endedMs).toISOString();
+    expect(missing === 0, `${missing} acknowledged transfers were lost by the ${command} at ${at}`);
+  }
   const held = moments.map(({ heldMs }) => heldMs).sort((one, other) => one - other);
   return {
     faults,
@@ -101,8 +106,16 @@ export async function judge(pair: { readonly green: string }, evidence: Evidence
   };
 }
 
-const allTransfers =
-  "select m.id::text as id from movement m where m.note in ('asked', 'straggler')";
+/** Which of the ids are not on that side, and which are there. */
+export async function missingOn(pair: Pair, side: 'blue' | 'green', ids: readonly string[]) {
+  const table = side === 'blue' ? 'transfer' : 'movement';
+  const rows = await query(
+    pair[side],
+    `select t.id::text as id from ${table} t where t.note in ('asked', 'straggler')`,
+  );
+  const there = new Set(rows.map(({ id }) => String(id)));
+  return { there, missing: ids.filter((id) => !there.has(id)) };
+}
 
 /** Every balance that the bank has changed, from what it was made with and the transfers asked for. */
 const balancesThatDrifted = `

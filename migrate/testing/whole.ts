@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Window } from '#migrate/example/load.ts';
-import { fillBank, type Pair, query, startTool } from './databases.ts';
-import { judge, type Moment, type Step, type Verdict } from './judge.ts';
+import { fillBank, type Pair, startTool } from './databases.ts';
+import { judge, type Moment, missingOn, type Step, type Verdict } from './judge.ts';
 import { startApp, startDriver, startWitness } from './processes.ts';
 import type { Servers } from './servers.ts';
 
@@ -41,48 +41,36 @@ export const smallMapping = fileURLToPath(new URL('../example/bank.mapping.ts', 
  * `switches` is even.
  */
 export async function runWhole(servers: Servers, options: WholeOptions): Promise<Verdict> {
-  const { say } = options;
-  const pair: Pair = servers;
+  const { say, settleSeconds } = options;
   const directory = await mkdtemp(join(tmpdir(), 'migrate-whole-'));
-  const [ledger, stragglers, windows] = ['ledger', 'stragglers', 'windows'].map((name) =>
-    join(directory, name),
-  ) as [string, string, string];
-  const filled = await timed(() => fill(pair, options));
+  const files = {
+    ledger: join(directory, 'ledger'),
+    stragglers: join(directory, 'stragglers'),
+    windows: join(directory, 'windows'),
+  };
+  const filled = await timed(() => fill(servers, options));
   say(`fill: ${filled.seconds} s`);
-  const app = await startApp(pair, '--wait-ms', String(options.waitMs));
-  const witness = startWitness(pair, stragglers);
-  const rate = ['--rate', String(options.rate)];
-  const driver = startDriver(app.url, ...rate, '--ledger', ledger, '--windows', windows);
+  const app = await startApp(servers, '--wait-ms', String(options.waitMs));
+  const witness = startWitness(servers, files.stragglers);
+  const load = ['--rate', String(options.rate), '--ledger', files.ledger];
+  const driver = startDriver(app.url, ...load, '--windows', files.windows);
   try {
     const before = await balancesOf(app.url);
-    await sleep(options.settleSeconds * 1000);
-    const steps: Step[] = [];
-    const migrate = async (...args: readonly string[]) => {
-      const beganMs = Date.now();
-      const said = await tool(pair, options, args);
-      // Those two only look at what another does.
-      const name = args.slice(0, 1).filter((command) => !['status', 'stop'].includes(command))[0];
-      if (name !== undefined) steps.push({ name, beganMs, endedMs: Date.now() });
-      return said;
-    };
-    await fillGreen(migrate, options);
-    const moments = await switchToAndFro(migrate, pair, options);
-    await migrate('finish', '--keep-guard');
-    say('finish: every trace is gone; the guard stays on blue');
-    await sleep(options.settleSeconds * 1000);
+    await sleep(settleSeconds * 1000);
+    const done = await moveToAndFro(servers, files.ledger, options);
+    await sleep(settleSeconds * 1000);
     const after = await balancesOf(app.url);
     const testimony = await witness.stop();
     const summary = await driver.stop();
-    return await judge(pair, {
+    return await judge(servers, {
+      ...done,
       summary,
       testimony,
-      moments,
-      steps,
-      windows: linesOf(await readFile(windows, 'utf8')).map((line): Window => JSON.parse(line)),
-      acknowledged: linesOf(await readFile(ledger, 'utf8')),
-      stragglers: linesOf(await readFile(stragglers, 'utf8')),
+      windows: (await linesOf(files.windows)).map((line): Window => JSON.parse(line)),
+      acknowledged: await linesOf(files.ledger),
+      stragglers: await linesOf(files.stragglers),
       money: { before, after },
-      settleSeconds: options.settleSeconds,
+      settleSeconds,
     });
   } finally {
     for (const one of [driver, witness, app]) one.kill('SIGTERM');
@@ -91,7 +79,10 @@ export async function runWhole(servers: Servers, options: WholeOptions): Promise
   }
 }
 
-const linesOf = (text: string) => text.split('\n').filter((line) => line !== '');
+/** Lines that are whole: whoever writes the file may be at it. */
+async function linesOf(file: string): Promise<readonly string[]> {
+  return (await readFile(file, 'utf8')).split('\n').slice(0, -1);
+}
 
 async function fill(pair: Pair, { rows, say }: WholeOptions): Promise<void> {
   const startedMs = performance.now();
@@ -111,6 +102,27 @@ async function balancesOf(app: string): Promise<number> {
 }
 
 type Migrate = (...args: readonly string[]) => Promise<string>;
+
+/** Everything that the tool does, from plan to finish. */
+async function moveToAndFro(pair: Pair, ledger: string, options: WholeOptions) {
+  const { say, workers } = options;
+  const steps: Step[] = [];
+  const migrate = async (...args: readonly string[]) => {
+    const beganMs = Date.now();
+    const said = await tool(pair, options, args);
+    const [name = ''] = args;
+    // Those two only look at what another does.
+    if (!['status', 'stop'].includes(name)) steps.push({ name, beganMs, endedMs: Date.now() });
+    return said;
+  };
+  await fillGreen(migrate, options);
+  const moments = await switchToAndFro(migrate, pair, ledger, options);
+  await migrate('watch', '--once');
+  say(lastLine(await migrate('verify', '--workers', String(workers))));
+  await migrate('finish', '--keep-guard');
+  say('finish: every trace is gone; the guard stays on blue');
+  return { moments, steps };
+}
 
 async function tool(pair: Pair, options: WholeOptions, args: readonly string[]): Promise<string> {
   const ended = await startTool(pair, [...args, '--mapping', options.mapping]).ended;
@@ -134,27 +146,33 @@ async function fillGreen(migrate: Migrate, { say, workers, settleSeconds }: Whol
   const once = await timed(() => migrate('follow', '--once'));
   say(`follow --once: ${once.seconds} s, with the indexes; ${lastLine(once.result)}`);
   const follow = migrate('follow');
-  const lags = await sampleLag(migrate, Math.min(10, settleSeconds));
+  follow.catch(() => {});
+  const lag = await sampleLag(migrate, Math.max(1, Math.min(5, settleSeconds / 2)));
   await migrate('stop');
   await follow;
-  say(`follow: lag ${lags.join(', ')} ms`);
+  say(`follow: ${lag}`);
   say(lastLine(await migrate('verify', ...many)));
 }
 
-/** What `migrate status` says of the lag, some times while a tool follows. */
-async function sampleLag(migrate: Migrate, seconds: number): Promise<readonly number[]> {
-  const lags: number[] = [];
-  await sleep(1_500);
-  for (let at = 0; at < Math.max(1, seconds / 2); at += 1) {
+/** How long a tool takes to catch up, and what `migrate status` says of the lag after that. */
+async function sampleLag(migrate: Migrate, count: number): Promise<string> {
+  const lag = async () => {
     const status: { lagMs: number } = JSON.parse(await migrate('status', '--json'));
-    lags.push(status.lagMs);
-  }
-  return lags;
+    return status.lagMs;
+  };
+  const caughtUp = await timed(async () => {
+    // What was written while no tool ran has waited as long.
+    for (let tries = 0; tries < 60; tries += 1) if ((await lag()) < 1_000) return;
+  });
+  const lags: number[] = [];
+  while (lags.length < count) lags.push(await lag());
+  return `caught up within ${caughtUp.seconds} s, then a lag of ${lags.join(', ')} ms`;
 }
 
 async function switchToAndFro(
   migrate: Migrate,
   pair: Pair,
+  ledger: string,
   options: WholeOptions,
 ): Promise<readonly Moment[]> {
   const { say, settleSeconds, newWritesSeconds } = options;
@@ -162,32 +180,32 @@ async function switchToAndFro(
   const count = options.switches + (options.switches % 2 === 0 ? 1 : 0);
   for (let at = 0; at < count; at += 1) {
     const command = at % 2 === 0 ? 'switch' : 'rollback';
+    const to = at % 2 === 0 ? 'green' : 'blue';
     const beganMs = Date.now();
-    const said: { heldMs: number; to: string; attempts: number } = JSON.parse(
+    const said: { heldMs: number; attempts: number } = JSON.parse(
       await migrate(command, '--no-verify', '--json'),
     );
-    const moment = { command, beganMs, endedMs: Date.now(), heldMs: said.heldMs };
-    moments.push(moment);
-    const tries = said.attempts > 1 ? `, ${said.attempts} attempts` : '';
-    say(`${command}: ${said.to} is live; writes were held for ${said.heldMs} ms${tries}`);
-    if (at === 0 && newWritesSeconds > 0) {
-      const watching = migrate('watch');
-      await sleep(newWritesSeconds * 1000);
-      const lags = await sampleLag(migrate, 2);
-      await migrate('stop');
-      await watching;
-      const [row] = await query(
-        pair.green,
-        `select count(*)::int as n from movement m where m.note = 'asked'
-           and m.at > to_timestamp($1 / 1000.0)`,
-        [moment.endedMs],
-      );
-      say(
-        `watch: ${row?.n} new transfers in ${Math.round(newWritesSeconds)} s, lag ${lags.join(', ')} ms`,
-      );
-    } else {
-      await sleep(settleSeconds * 1000);
-    }
+    const endedMs = Date.now();
+    const acknowledged = await linesOf(ledger);
+    const { missing } = await missingOn(pair, to, acknowledged);
+    moments.push({ command, beganMs, endedMs, heldMs: said.heldMs, missing: missing.length });
+    say(
+      `${command}: ${to} is live; writes were held for ${said.heldMs} ms (attempt ` +
+        `${said.attempts}); acknowledged so far ${acknowledged.length}, lost ${missing.length}`,
+    );
+    if (at === 0 && newWritesSeconds > 0) await watchFor(migrate, newWritesSeconds, say);
+    await sleep(settleSeconds * 1000);
   }
   return moments;
+}
+
+/** New writes on green, brought to blue, before the way back. */
+async function watchFor(migrate: Migrate, seconds: number, say: WholeOptions['say']) {
+  const watching = migrate('watch');
+  watching.catch(() => {});
+  await sleep(seconds * 1000);
+  const lag = await sampleLag(migrate, 2);
+  await migrate('stop');
+  await watching;
+  say(`watch: ${Math.round(seconds)} s of new writes; ${lag}`);
 }
