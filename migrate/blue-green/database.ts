@@ -29,8 +29,14 @@ export const asTexts: pg.CustomTypesConfig = {
   getTypeParser: () => (value: string | Buffer) => value.toString(),
 };
 
+/**
+ * What a session is for. Whoever takes the lock ends the `work` of a tool that lost it; who only
+ * looks has no lock and is left alone.
+ */
+export type SessionUse = 'lock' | 'work' | 'look';
+
 /** How the sessions of one run are called in pg_stat_activity. */
-export const sessionName = (run: string, kind: 'lock' | 'work') => `migrate-tool/${run}/${kind}`;
+export const sessionName = (run: string, use: SessionUse) => `migrate-tool/${run}/${use}`;
 
 const connectMsMax = 10_000;
 /** A tool that was stopped in the middle of a transaction may not hold locks for long. */
@@ -41,17 +47,16 @@ export async function openDatabase(
   side: Side,
   url: string,
   run: string,
+  use: SessionUse,
   onLost: (error: Error) => void,
 ): Promise<Database> {
   const opened = new Set<pg.Client>();
   const connect = async (kind: SessionKind = 'pipelined') => {
-    const client = await openSession(url, sessionName(run, 'work'), kind).catch(
-      (error: unknown) => {
-        throw new Failure(
-          `The ${side} database (${placeOf(url)}) cannot be reached: ${sentenceOf(error)}`,
-        );
-      },
-    );
+    const client = await openSession(url, sessionName(run, use), kind).catch((error: unknown) => {
+      throw new Failure(
+        `The ${side} database (${placeOf(url)}) cannot be reached: ${sentenceOf(error)}`,
+      );
+    });
     opened.add(client);
     client.once('end', () => opened.delete(client));
     return client;

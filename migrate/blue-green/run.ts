@@ -32,6 +32,7 @@ export async function runCommand(
   const urls = { blue: urlOf('blue', input, places), green: urlOf('green', input, places) };
   const mapping = await loadMapping(mappingFile);
   const run = randomUUID().slice(0, 8);
+  const use = command.exclusive ? 'work' : 'look';
   const lost = new AbortController();
   const onLost = (error: Error) => {
     lost.abort(
@@ -41,9 +42,9 @@ export async function runCommand(
   const opened: Database[] = [];
   const locks: pg.Client[] = [];
   try {
-    const blue = await openDatabase('blue', urls.blue, run, onLost);
+    const blue = await openDatabase('blue', urls.blue, run, use, onLost);
     opened.push(blue);
-    const green = await openDatabase('green', urls.green, run, onLost);
+    const green = await openDatabase('green', urls.green, run, use, onLost);
     opened.push(green);
     if (command.exclusive) {
       for (const database of [blue, green]) {
