@@ -114,3 +114,41 @@ describe('a switch that cannot get hold of the tables', () => {
     }
   });
 });
+
+describe('a writer that goes from table to table', () => {
+  it('is waited out by the first attempt, whatever order the tables are locked in', async () => {
+    const pair = await openBank(50);
+    const writer = new pg.Client({ connectionString: pair.blue });
+    try {
+      await migrate(pair, 'prepare');
+      await migrate(pair, 'copy');
+      await migrate(pair, 'follow', '--once');
+      await writer.connect();
+      const switched = migrate(
+        pair,
+        'switch',
+        '--lock-ms',
+        '2000',
+        '--no-verify',
+        '--attempts',
+        '1',
+      );
+      switched.catch(() => {});
+      const soon = async (sql: string) =>
+        vi.waitFor(async () => expect(await query(pair.blue, sql)).not.toEqual([]), {
+          timeout: 60_000,
+          interval: 5,
+        });
+      await soon('select 1 from migrate.seam s where s.near');
+      await writer.query("begin; update transfer set note = 'later' where from_id = 1");
+      await soon(`select 1 from pg_locks l where not l.granted and l.mode = 'ExclusiveLock'
+        and l.relation = 'transfer'::regclass`);
+      await writer.query('update account set status = status where id = 1');
+      await writer.query('commit');
+      expect(await switched).toContain('green is live');
+    } finally {
+      await writer.end();
+      await pair.close();
+    }
+  });
+});

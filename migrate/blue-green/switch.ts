@@ -162,9 +162,7 @@ async function cross(crossing: Crossing): Promise<Timeline> {
       return { from: origin.side, to: destination.side, epoch, attempts: attempt, steps, heldMs };
     } catch (error) {
       await retreat(origin, destination, fenceId);
-      // lock_not_available, deadlock_detected: writers in flight were not done; let them pass.
-      const busy = ['55P03', '40P01'].includes(sqlStateOf(error));
-      if (!busy) throw error;
+      if (!isBusy(error)) throw error;
       if (attempt >= options.attemptsMax) throw await tooBusy(run, origin, error);
       run.report.line(`attempt ${attempt}: writers in flight; they pass, then it is tried again`);
       await sleep(100 + 50 * attempt);
@@ -215,33 +213,64 @@ async function attemptOnce(crossing: Crossing, fenceId: string): Promise<Timelin
   });
 }
 
-/** Waits out the writers in flight, at most `lockMsMax`, and lets none pass after them. */
+/** lock_not_available, deadlock_detected: writers in flight were not done; let them pass. */
+const isBusy = (error: unknown) => ['55P03', '40P01'].includes(sqlStateOf(error));
+
+/**
+ * How long the first try waits in the queue of a lock; each further one twice as long, but never as
+ * long as deadlock_timeout (a second), after which PostgreSQL would end somebody.
+ */
+const firstTryMs = 15;
+const tryMsMax = 240;
+const pauseMs = 3;
+
+/**
+ * Waits out the writers in flight, at most `lockMsMax`, and lets none pass after them. In tries that
+ * begin short: a writer that has written to one table may next want another that is locked here
+ * already, and neither would get on. Between two tries it does.
+ */
 async function fenceTables(
   client: pg.Client,
   tables: readonly TableName[],
   fenceId: string,
   options: SwitchOptions,
 ): Promise<void> {
-  const locked = tables.map(quotedTable).join(', ');
-  try {
-    // One round trip: where the lock is not had, the rest fails with it. The retirement flushes the
-    // fence; where a crash undoes it before, the retirement finds no fence and nothing has happened.
-    const [, , , fenced] = await Promise.all([
-      client.query('begin'),
-      client.query(
-        `set local synchronous_commit = off; set local lock_timeout = '${options.lockMsMax}ms';
-         ${yieldAutovacuum}`,
-      ),
-      client.query(`lock table ${locked} in exclusive mode`),
-      fence(client, fenceId, options.holdMsMax),
-      client.query('commit'),
-    ]);
-    if (fenced) return;
-  } catch (error) {
-    await client.query('rollback').catch(() => {});
-    throw error;
+  const untilMs = performance.now() + options.lockMsMax;
+  for (let tryMs = firstTryMs; ; tryMs = Math.min(tryMs * 2, tryMsMax)) {
+    try {
+      const lockMs = Math.max(1, Math.min(tryMs, Math.ceil(untilMs - performance.now())));
+      if (await tryToFence(client, tables, fenceId, lockMs, options.holdMsMax)) return;
+      break;
+    } catch (error) {
+      await client.query('rollback').catch(() => {});
+      if (!isBusy(error) || performance.now() >= untilMs) throw error;
+    }
+    await sleep(pauseMs);
   }
   throw new Failure('The side that was to be fenced is not live any more: "migrate status".');
+}
+
+async function tryToFence(
+  client: pg.Client,
+  tables: readonly TableName[],
+  fenceId: string,
+  lockMs: number,
+  holdMsMax: number,
+): Promise<boolean> {
+  const locked = tables.map(quotedTable).join(', ');
+  // One round trip: where the lock is not had, the rest fails with it. The retirement flushes the
+  // fence; where a crash undoes it before, the retirement finds no fence and nothing has happened.
+  const [, , , fenced] = await Promise.all([
+    client.query('begin'),
+    client.query(
+      `set local synchronous_commit = off; set local lock_timeout = '${lockMs}ms';
+       ${yieldAutovacuum}`,
+    ),
+    client.query(`lock table ${locked} in exclusive mode`),
+    fence(client, fenceId, holdMsMax),
+    client.query('commit'),
+  ]);
+  return fenced;
 }
 
 /**
