@@ -183,7 +183,7 @@ async function switchToAndFro(
     const to = at % 2 === 0 ? 'green' : 'blue';
     const beganMs = Date.now();
     const said: { heldMs: number; attempts: number } = JSON.parse(
-      await migrate(command, '--no-verify', '--json'),
+      await migrate(command, '--no-verify', '--attempts', '30', '--json'),
     );
     const endedMs = Date.now();
     const acknowledged = await linesOf(ledger);
