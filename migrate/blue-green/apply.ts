@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { asTexts, prepared } from './database.ts';
-import { Failure, sentenceOf, sqlStateOf } from './failure.ts';
+import { Failure, sqlStateOf } from './failure.ts';
 import { textOf } from './names.ts';
 import {
   deleteKeys,
@@ -94,48 +94,10 @@ export async function write(
   try {
     return await attempt('upsert');
   } catch (error) {
-    if (isOfOneRow(error)) throw await namingRow(destination, route, writings, error);
     // unique_violation: rows have exchanged values; they all make room before they come back.
     const whole = writings.every(({ table }) => table.whole);
     if (sqlStateOf(error) !== '23505' || !whole) throw error;
     return attempt('insert');
-  }
-}
-
-/** A value that does not fit (class 22), null where none may be, a check: not two rows together. */
-const isOfOneRow = (error: unknown) => /^(22...|23502|23514)$/.test(sqlStateOf(error));
-
-/** Writes the rows of a batch again one by one until one fails, and says which; keeps none. */
-async function namingRow(
-  destination: pg.Client,
-  route: Route,
-  writings: readonly Writing[],
-  error: unknown,
-): Promise<unknown> {
-  await destination.query('begin');
-  try {
-    await openToTool(destination, route);
-    for (const writing of writings) {
-      for (let row = 0; row < writing.rows; row += 1) {
-        const columns = writing.columns.map((column) => [column[row] ?? null]);
-        const failed = await destination
-          .query(prepared(upsertRows(writing.table, 'upsert'), columns))
-          .then(
-            () => undefined,
-            (again: unknown) => again,
-          );
-        if (failed === undefined) continue;
-        return new Failure(
-          `${textOf(writing.table.target)} ${shownKeys(writing)[row] ?? ''} in ` +
-            `${route.destination.side}: ${sentenceOf(failed)}. Nothing of this batch was kept. Mend the ` +
-            'row or the mapping, then start the command again.',
-          { cause: failed },
-        );
-      }
-    }
-    return error;
-  } finally {
-    await destination.query('rollback').catch(() => {});
   }
 }
 

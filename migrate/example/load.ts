@@ -110,7 +110,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
       if (!again || attempt >= options.attemptsMax) {
         const said =
           answer instanceof Error ? answer.message : `${answer.status} ${answer.text.trim()}`;
-        failed(`${method} ${path.replace(/[^/]*\d.*/, ':id')}: ${said}`.slice(0, 200));
+        failed(`${method} ${path.split('/', 2).join('/')}: ${said}`.slice(0, 200));
         return undefined;
       }
       await sleep(answered === undefined ? 200 : 1_000);
