@@ -1,7 +1,8 @@
 import type pg from 'pg';
-import { openToTool, putRows, type Writing } from './apply.ts';
+import { openToTool, putRows, readRows, type Writing } from './apply.ts';
 import { Failure, sentenceOf, sqlStateOf } from './failure.ts';
 import { textOf } from './names.ts';
+import type { ResolvedTable } from './projection.ts';
 import type { Route } from './resolve.ts';
 
 /** data exceptions (class 22), not_null_violation, check_violation: the row is wrong, not the moment. */
@@ -21,12 +22,9 @@ export async function namedMisfit(
   for (const writing of writings) {
     const said = await attempt(destination, route, writing, 0, writing.rows);
     if (!isMisfit(said)) continue;
-    let [low, high] = [0, writing.rows];
-    while (high - low > 1) {
-      const middle = low + Math.ceil((high - low) / 2);
-      if (isMisfit(await attempt(destination, route, writing, low, middle))) high = middle;
-      else low = middle;
-    }
+    const low = await firstOf(writing.rows, async (from, to) =>
+      isMisfit(await attempt(destination, route, writing, from, to)),
+    );
     return new Failure(
       `${textOf(writing.table.target)} ${keyAt(writing, low)}: ${sentenceOf(said)}. ` +
         `${route.destination.side} refuses this row, so nothing of the batch was kept. Mend it in ` +
@@ -35,6 +33,51 @@ export async function namedMisfit(
     );
   }
   return error;
+}
+
+/**
+ * The same where the projection itself fails on a row of the origin. Ends the transaction that the
+ * origin is in, which has failed.
+ */
+export async function namedUnreadable(
+  origin: pg.Client,
+  route: Route,
+  keys: ReadonlyMap<ResolvedTable, readonly string[]>,
+  error: unknown,
+): Promise<unknown> {
+  if (!isMisfit(error)) return error;
+  await origin.query('rollback');
+  for (const [table, list] of keys) {
+    const read = (from: number, to: number) =>
+      readRows(origin, table, list.slice(from, to)).then(
+        () => undefined,
+        (again: unknown) => again,
+      );
+    const said = await read(0, list.length);
+    if (!isMisfit(said)) continue;
+    const low = await firstOf(list.length, async (from, to) => isMisfit(await read(from, to)));
+    return new Failure(
+      `${textOf(table.target)} ${list[low] ?? ''}: ${sentenceOf(said)}. The projection fails on this ` +
+        `row of ${route.origin.side}, so nothing of the batch was kept. Mend the row or the mapping, ` +
+        'and start the command again: it goes on.',
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+/** The first of `count` places of which one is wrong, found by halves. */
+async function firstOf(
+  count: number,
+  isWrong: (from: number, to: number) => Promise<boolean>,
+): Promise<number> {
+  let [low, high] = [0, count];
+  while (high - low > 1) {
+    const middle = low + Math.ceil((high - low) / 2);
+    if (await isWrong(low, middle)) high = middle;
+    else low = middle;
+  }
+  return low;
 }
 
 /** What writing the rows from `low` up to `high` fails with; undefined: it does not. */

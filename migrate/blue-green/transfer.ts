@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { type Batch, insertBatch, readRows, type Writing, warmWrites, write } from './apply.ts';
 import { makeId } from './control.ts';
 import { prepared } from './database.ts';
-import { namedMisfit } from './misfit.ts';
+import { namedMisfit, namedUnreadable } from './misfit.ts';
 import { textOf } from './names.ts';
 import { affectedKeys, type ResolvedTable } from './projection.ts';
 import type { Route } from './resolve.ts';
@@ -47,7 +47,9 @@ export async function transfer(
     const keys = await keysOf(origin, route, changes);
     const writings = await Promise.all(
       [...keys].map(([table, list]) => readRows(origin, table, list)),
-    );
+    ).catch(async (error: unknown) => {
+      throw await namedUnreadable(origin, route, keys, error);
+    });
     const given = { id: makeId(), changes: changes.length, lagMs, complete };
     const done = await write(destination, route, writings, given).catch(async (error: unknown) => {
       throw await namedMisfit(destination, route, writings, error);
