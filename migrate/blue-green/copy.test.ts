@@ -96,7 +96,7 @@ describe('copy', () => {
     await migrate(pair, 'follow', '--once');
     await query(pair.blue, "update account set currency = 'EURO' where id in (3, 4)");
     await expect(migrate(pair, 'follow', '--once')).rejects.toThrow(
-      /^public\.wallet \["3"\] in green: value too long.*Mend the row or the mapping/,
+      /^public\.wallet \["3"\]: value too long.* green refuses this row.* Mend it in blue, or the mapping/,
     );
     await query(pair.blue, "update account set currency = 'CHF' where id in (3, 4)");
     await migrate(pair, 'follow', '--once');
