@@ -40,7 +40,11 @@ function scalingVerdicts(results: readonly Result[]): readonly Verdict[] {
     if (others.length === 0) continue;
     const parts = others.map((other) => {
       const change = other.echoes.median / one.echoes.median - 1;
-      return { change, text: `x${other.processes} ${signedPercent(change)}` };
+      const bare = signedPercent(other.crowd - 1);
+      return {
+        change,
+        text: `x${other.processes} ${signedPercent(change)} (bare servers: ${bare})`,
+      };
     });
     verdicts.push({
       holds: parts.every(({ change }) => Math.abs(change) <= scalingMax),

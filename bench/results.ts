@@ -29,6 +29,8 @@ export interface Result {
   readonly postgresMicroseconds: number;
   /** The same in requests to a bare server, measured right before and after. */
   readonly echoes: Spread;
+  /** What a request to one of as many bare servers costs, all busy at once, in echoes of one. */
+  readonly crowd: number;
   readonly perCoreSecond: number;
   /** Milliseconds, with every lane always busy. */
   readonly p50: number;

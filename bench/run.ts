@@ -32,6 +32,8 @@ export interface Bench {
 /** A slice with what an echo cost right before and after it. */
 interface Measured extends Slice {
   readonly echoMicroseconds: number;
+  /** The same of as many bare servers as the deployment has processes. */
+  readonly crowdMicroseconds: number;
 }
 
 const warmSecondsMax = 240;
@@ -108,8 +110,15 @@ async function measureRounds(plan: Plan, bench: Bench) {
         const mode = modeOf(name);
         const slice = await measureSlice({ deployment, mode, seconds: plan.seconds });
         ensureRight(slice, name, deployment);
+        const { processes } = deployment;
+        const crowd = processes > 1 ? await echo.measure(echoSeconds, processes) : undefined;
         echoes.push(await echo.measure(echoSeconds));
-        const measured = { ...slice, echoMicroseconds: mean(echoes.slice(-2)) };
+        const echoMicroseconds = mean(echoes.slice(-2));
+        const measured = {
+          ...slice,
+          echoMicroseconds,
+          crowdMicroseconds: crowd ?? echoMicroseconds,
+        };
         const key = keyOf(name, deployment);
         slices.set(key, [...(slices.get(key) ?? []), measured]);
         done += 1;
@@ -218,6 +227,7 @@ function resultOf(
     serverMicroseconds: median(all((slice) => slice.serverMicroseconds)),
     postgresMicroseconds: median(all((slice) => slice.postgresMicroseconds)),
     echoes: spreadOf(all((slice) => together(slice) / slice.echoMicroseconds)),
+    crowd: median(all((slice) => slice.crowdMicroseconds / slice.echoMicroseconds)),
     perCoreSecond: 1e6 / microseconds.median,
     p50: median(all((slice) => slice.p50)),
     p95: median(all((slice) => slice.p95)),

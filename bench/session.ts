@@ -22,7 +22,9 @@ const echoWarmSeconds = 2;
 /** Starts all servers, measures, and stops them whatever happened, Ctrl-C included. */
 export async function withDeployments(session: Session, plan: Plan): Promise<Run> {
   return withStopped(async (started) => {
-    const echo = started(await startEcho(echoWarmSeconds * Math.min(1, plan.seconds)));
+    const echo = started(
+      await startEcho(echoWarmSeconds * Math.min(1, plan.seconds), Math.max(...session.processes)),
+    );
     const deployments: Deployment[] = [];
     for (const [index, processes] of session.processes.entries()) {
       deployments.push(started(await startGatehouse({ processes })));

@@ -1,30 +1,42 @@
 import { once } from 'node:events';
-import { startChild } from '../deployments/child.ts';
+import { type Child, startChild } from '../deployments/child.ts';
 import { openConnection } from '../driver/connection.ts';
 import { createLatencies } from '../driver/latencies.ts';
 import { closedLoop } from '../driver/load.ts';
 import { get } from '../driver/message.ts';
 import { cpuSecondsOf } from './processes.ts';
 
-/** A bare node:http server: what one request costs on this machine at this moment. */
+/** Bare node:http servers: what one request costs on this machine at this moment. */
 export interface Echo {
-  /** CPU microseconds of the echo server per request, 32 in flight. */
-  measure(seconds: number): Promise<number>;
+  /**
+   * CPU microseconds per request of so many servers that are busy at once, 32 in flight at each.
+   * Refuses more of them than were started.
+   */
+  measure(seconds: number, servers?: number): Promise<number>;
   stop(): Promise<void>;
 }
 
-const lanes = 32;
+const lanesPerServer = 32;
 
-/** Starts it, and warms it up. */
-export async function startEcho(warmSeconds: number): Promise<Echo> {
-  const child = startChild(['bench/echo-server.ts']);
-  const [port] = await once(child.process, 'message');
-  async function measure(seconds: number): Promise<number> {
-    const connections = Array.from({ length: lanes }, () => openConnection(Number(port)));
+/** Starts `count` of them, and warms them up. */
+export async function startEcho(warmSeconds: number, count = 1): Promise<Echo> {
+  const servers: { readonly child: Child; readonly port: number }[] = [];
+  for (let started = 0; started < count; started += 1) {
+    const child = startChild(['bench/echo-server.ts']);
+    const [port] = await once(child.process, 'message');
+    servers.push({ child, port: Number(port) });
+  }
+  async function measure(seconds: number, busy = 1): Promise<number> {
+    if (busy > count) throw new Error(`${busy} echoes of ${count} that were started`);
+    const asked = servers.slice(0, busy);
+    const connections = asked.flatMap(({ port }) =>
+      Array.from({ length: lanesPerServer }, () => openConnection(port)),
+    );
     const request = get('/');
-    const before = cpuSecondsOf(child.pid);
+    const cpuSeconds = () => asked.reduce((sum, { child }) => sum + cpuSecondsOf(child.pid), 0);
+    const before = cpuSeconds();
     const load = await closedLoop({
-      lanes,
+      lanes: connections.length,
       seconds,
       latencies: createLatencies(),
       async operation(lane) {
@@ -33,11 +45,16 @@ export async function startEcho(warmSeconds: number): Promise<Echo> {
         return true;
       },
     });
-    const cpuSeconds = cpuSecondsOf(child.pid) - before;
+    const spent = cpuSeconds() - before;
     for (const connection of connections) connection.close();
     if (load.errors > 0) throw new Error(`the echo failed: ${load.firstError}`);
-    return (cpuSeconds / load.operations) * 1e6;
+    return (spent / load.operations) * 1e6;
   }
-  await measure(warmSeconds);
-  return { measure, stop: () => child.stop() };
+  await measure(warmSeconds * count, count);
+  return {
+    measure,
+    async stop() {
+      await Promise.all(servers.map(({ child }) => child.stop()));
+    },
+  };
 }

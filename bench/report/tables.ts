@@ -123,7 +123,8 @@ function processTable(run: Run): string {
       const change =
         one === undefined || count === 1
           ? ''
-          : `, ${signedPercent(result.echoes.median / one.echoes.median - 1)}`;
+          : `, ${signedPercent(result.echoes.median / one.echoes.median - 1)} ` +
+            `(bare servers: ${signedPercent(result.crowd - 1)})`;
       return `${result.microseconds.median.toFixed(0)} µs, ${result.echoes.median.toFixed(1)} echoes${change}`;
     }),
   ]);
