@@ -11,6 +11,11 @@ export const nothing = '00000000-0000-0000-0000-000000000000';
 /** Subject and client of such a row. */
 const nobody = '(nobody)';
 
+/** Whether the subject $1 is. */
+const isSignedIn = `exists (
+    select from session s
+    where s.subject = $1 and s.ended_at is null and s.revoked_at is null offset 0)`;
+
 /**
  * Kills the grant of a subject and a client, or leaves a dead one where there is none and a consent
  * may be under way: the subject is signed in and the client exists, which bounds such rows. Either
@@ -29,9 +34,7 @@ with locked as materialized (
       select from "grant" g
       where g.subject = $1 and g.client_id = $2 and g.revoked_at is null offset 0)
     or exists (select from client c where c.client_id = $2 offset 0)
-      and exists (
-        select from session s
-        where s.subject = $1 and s.ended_at is null and s.revoked_at is null offset 0))
+      and ${isSignedIn})
 ), dead as (
   insert into "grant" as g (
     subject, client_id, id, scope, audience, login_born, grant_born, cut_seq, last_flow_id,
@@ -61,28 +64,34 @@ export async function withdrawConsent(
 }
 
 /**
- * The fact names nobody: it is there for what is accepted from now on to be born after. Only for
- * somebody who is signed in, since a consent has a session.
+ * Raises a cutoff of the subject's to a fact of now, which names nobody: it is there for what is
+ * accepted from now on to be born after.
  */
-const cutConsents: Statement = {
-  name: 'cut_consents',
+const cutUnderWay = (
+  name: string,
+  column: 'consent_seq' | 'login_seq',
+  kind: 'grant' | 'sign_out',
+  only: string,
+): Statement => ({
+  name,
   text: `
 with locked as materialized (
   select pg_advisory_xact_lock(4744001) is not null as held
 ), ${lifetime}, numbered as materialized (
-  select nextval('fact_seq') as seq
-  from locked l
-  where l.held and exists (
-    select from session s
-    where s.subject = $1 and s.ended_at is null and s.revoked_at is null offset 0)
+  select nextval('fact_seq') as seq from locked l where l.held and ${only}
 ), cut as (
-  insert into cutoff as k (kind, target, seq, consent_seq)
+  insert into cutoff as k (kind, target, seq, ${column})
   select 'subject', $1, 0, n.seq from numbered n
-  on conflict (kind, target) do update set consent_seq = excluded.consent_seq, created_at = now()
+  on conflict (kind, target) do update set ${column} = excluded.${column}, created_at = now()
 )
 insert into fact (seq, kind, target, reason, expires_at)
-select n.seq, 'grant', $2, $3, e.ends_at from numbered n, lifetime e`,
-};
+select n.seq, '${kind}', $2, $3, e.ends_at from numbered n, lifetime e`,
+});
+
+/** Only for somebody who is signed in, since a consent has a session. */
+const cutConsents = cutUnderWay('cut_consents', 'consent_seq', 'grant', isSignedIn);
+/** For anybody: of a login nothing is there yet that could tell whether one is under way. */
+const cutLogins = cutUnderWay('cut_logins', 'login_seq', 'sign_out', 'true');
 
 /** No consent of this subject that was accepted before this becomes a grant after it. */
 export async function withdrawConsentsUnderWay(
@@ -93,23 +102,6 @@ export async function withdrawConsentsUnderWay(
   await database.query(cutConsents, [subject, newId(), reason]);
   await outlastWriters(database, 'grant');
 }
-
-/** As `cut_consents`; of a login nothing is there yet that could tell whether one is under way. */
-const cutLogins: Statement = {
-  name: 'cut_logins',
-  text: `
-with locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), ${lifetime}, numbered as materialized (
-  select nextval('fact_seq') as seq from locked l where l.held
-), cut as (
-  insert into cutoff as k (kind, target, seq, login_seq)
-  select 'subject', $1, 0, n.seq from numbered n
-  on conflict (kind, target) do update set login_seq = excluded.login_seq, created_at = now()
-)
-insert into fact (seq, kind, target, reason, expires_at)
-select n.seq, 'sign_out', $2, $3, e.ends_at from numbered n, lifetime e`,
-};
 
 /** No login of this subject that was accepted before this becomes a session after it. */
 export async function endLoginsUnderWay(
