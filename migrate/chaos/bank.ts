@@ -11,20 +11,6 @@ export const probe: Readonly<Record<Side, string>> = {
   green: 'update wallet_state set status = status where wallet_id = -1',
 };
 
-/** A transfer of one unit, in the order of its accounts: $1 from, $2 to, $3 its id. */
-export const transfers: Readonly<Record<Side, readonly [string, string, string]>> = {
-  blue: [
-    'update account set balance_cents = balance_cents - 100 where id = $1',
-    'update account set balance_cents = balance_cents + 100 where id = $1',
-    'insert into transfer (id, from_id, to_id, cents) values ($1, $2, $3, 100)',
-  ],
-  green: [
-    'update wallet set balance = balance - 1 where id = $1',
-    'update wallet set balance = balance + 1 where id = $1',
-    'insert into movement (id, from_id, to_id, amount, at) values ($1, $2, $3, 1, now())',
-  ],
-};
-
 /** Which of the transfers $1 are there. */
 export const present: Readonly<Record<Side, string>> = {
   blue: 'select t.id::text as id from transfer t where t.id = any($1::uuid[])',

@@ -39,12 +39,19 @@ const run = promisify(execFile);
 
 /**
  * Starts it, from the directory over its `bin` or, where undefined, from what npm brings. It does not
- * wait for the disk: a process that is killed loses nothing that it has handed to the system.
+ * wait for the disk, since a process that is killed loses nothing that it has handed to the system;
+ * but what was committed with `synchronous_commit` off it hands over so late that each kill loses it,
+ * as a loss of power would.
  */
 export async function startServer(installation: string | undefined): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'migrate-chaos-'));
   await chmod(dataDir, 0o755);
-  const settings = { fsync: 'off', full_page_writes: 'off', max_connections: '200' };
+  const settings = {
+    fsync: 'off',
+    full_page_writes: 'off',
+    wal_writer_delay: '10s',
+    max_connections: '200',
+  };
   const from = installation === undefined ? {} : { installation };
   let postgres = await startEmbeddedPostgres({ dataDir, settings, ...from });
   const { port } = postgres;

@@ -1,7 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { transfers } from './bank.ts';
+import { transfers } from '#migrate/testing/transfers.ts';
 
 /** What a straggler was told. */
 export interface Tally {

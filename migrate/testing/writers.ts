@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { transfers } from './transfers.ts';
 
 type Urls = Readonly<Record<'blue' | 'green', string>>;
 
@@ -111,24 +112,11 @@ async function connect(url: string): Promise<pg.Client> {
   return client;
 }
 
-const statements = {
-  blue: [
-    'update account set balance_cents = balance_cents - 100 where id = $1',
-    'update account set balance_cents = balance_cents + 100 where id = $1',
-    'insert into transfer (id, from_id, to_id, cents) values ($1, $2, $3, 100)',
-  ],
-  green: [
-    'update wallet set balance = balance - 1 where id = $1',
-    'update wallet set balance = balance + 1 where id = $1',
-    'insert into movement (id, from_id, to_id, amount, at) values ($1, $2, $3, 1, now())',
-  ],
-} as const;
-
 async function transfer(client: pg.Client, tables: 'blue' | 'green', id: string) {
   // In one order, so that two transfers never wait for each other.
   const from = randomInt(accounts.low, accounts.high);
   const to = randomInt(from + 1, accounts.high + 1);
-  const [take, give, write] = statements[tables];
+  const [take, give, write] = transfers[tables];
   let sent = false;
   try {
     await client.query('begin');
