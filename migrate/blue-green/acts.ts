@@ -5,6 +5,7 @@ import type { Side } from './database.ts';
 import { Failure } from './failure.ts';
 import { follow } from './follow.ts';
 import { type Run, standing } from './migration.ts';
+import type { PaceOptions } from './pace.ts';
 import { plan } from './plan.ts';
 import { prepare } from './prepare.ts';
 import { ordersFound, repair } from './repair.ts';
@@ -12,14 +13,16 @@ import { sample } from './report.ts';
 import { switchOver } from './switch.ts';
 import { isSound, type Verdict, verify } from './verify.ts';
 
+const paceAsked = (input: Input): PaceOptions => ({
+  workers: input.count('workers', 4, 1, 64),
+  activeMax: input.countIfGiven('active-max', 0, 1e6),
+  replicaLagMsMax: input.countIfGiven('replica-lag-ms', 0, 1e9),
+});
+
 /** Fills green. */
 export async function runCopy(run: Run, input: Input): Promise<Answer> {
-  const outcome = await copy(run, {
-    workers: input.count('workers', 4, 1, 64),
-    rowsPerSecondMax: input.countIfGiven('rows-per-second', 1, 1e9),
-    activeMax: input.countIfGiven('active-max', 0, 1e6),
-    replicaLagMsMax: input.countIfGiven('replica-lag-ms', 0, 1e9),
-  });
+  const rowsPerSecondMax = input.countIfGiven('rows-per-second', 1, 1e9);
+  const outcome = await copy(run, { ...paceAsked(input), rowsPerSecondMax });
   return { outcome };
 }
 
@@ -35,10 +38,7 @@ export async function runFollow(run: Run, input: Input): Promise<Answer> {
 
 /** Compares both sides, lists what it finds, and refuses where they differ. */
 export async function verified(run: Run, input: Input): Promise<Verdict> {
-  const verdict = await verify(run, {
-    workers: input.count('workers', 4, 1, 64),
-    all: input.flag('all'),
-  });
+  const verdict = await verify(run, { ...paceAsked(input), all: input.flag('all') });
   for (const { side, table, key, kind } of verdict.differences.slice(0, 20)) {
     run.report.line(`${side}: ${table} ${JSON.stringify(key)} ${kind}`);
   }

@@ -19,24 +19,24 @@ import { reportLines } from './report.ts';
 import { status, statusLines } from './status.ts';
 import { stepDown } from './switch.ts';
 
-const workers: Option = {
-  type: 'string',
-  value: 'N',
-  about: 'How much runs at a time; default 4.',
-};
-const copyOptions: Readonly<Record<string, Option>> = {
-  workers,
-  'rows-per-second': { type: 'string', value: 'N', about: 'The copy goes no faster.' },
+const paceOptions: Readonly<Record<string, Option>> = {
+  workers: { type: 'string', value: 'N', about: 'How much runs at a time, at most; default 4.' },
   'active-max': {
     type: 'string',
     value: 'N',
-    about: 'The copy waits while more statements than this run on blue.',
+    about:
+      'It slows down where others have more transactions open on the live side; default: half as ' +
+      'many again as before it began, and one.',
   },
   'replica-lag-ms': {
     type: 'string',
     value: 'MS',
-    about: 'The copy waits while a replica of blue lags more.',
+    about: 'It waits while a replica of the live side lags more.',
   },
+};
+const copyOptions: Readonly<Record<string, Option>> = {
+  ...paceOptions,
+  'rows-per-second': { type: 'string', value: 'N', about: 'The copy goes no faster.' },
 };
 const followOptions: Readonly<Record<string, Option>> = {
   'interval-ms': {
@@ -52,7 +52,7 @@ const all: Option = {
   about: 'Compares every range, also those that nothing has touched since they agreed.',
 };
 const switchOptions: Readonly<Record<string, Option>> = {
-  workers,
+  ...paceOptions,
   all,
   'hold-ms': {
     type: 'string',
@@ -138,7 +138,7 @@ export const commands: readonly Command[] = [
       'Also in the other direction, which proves that the way back loses nothing.',
       'What it finds is listed by key and kept for "migrate repair". Ends with 1 if it finds anything.',
     ],
-    options: { workers, all },
+    options: { ...paceOptions, all },
     example: [
       example('verify'),
       'verify: 20183 rows in 16 ranges agree, every check holds (950 ms)',

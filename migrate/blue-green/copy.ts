@@ -11,18 +11,13 @@ import { inTransaction, withSession } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
 import type { Run } from './migration.ts';
 import { textOf } from './names.ts';
+import { atPace, type Pace, type PaceOptions } from './pace.ts';
 import { copyIn, copyOut, type KeyRange, nextBound, type ResolvedTable } from './projection.ts';
 import { insertRanges, markCopied, readRanges, type StoredRange } from './range.ts';
 
-export interface CopyOptions {
-  /** Ranges at a time. */
-  readonly workers: number;
+export interface CopyOptions extends PaceOptions {
   /** Rows a second at most, over all workers; undefined: as fast as it goes. */
   readonly rowsPerSecondMax: number | undefined;
-  /** It waits while more statements than this run on blue. */
-  readonly activeMax: number | undefined;
-  /** It waits while a replica of blue lags more than this. */
-  readonly replicaLagMsMax: number | undefined;
 }
 
 /**
@@ -41,22 +36,20 @@ export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'st
     return sum + of.length * rangeRows;
   }, 0);
   const startedMs = performance.now();
-  const pace = { rows: 0 };
   let stopped = false;
-  const work = async () => {
+  const work = async (pace: Pace<StoredRange>) => {
     const each = async (origin: pg.Client, destination: pg.Client) => {
-      for (let range = queue.shift(); range !== undefined; range = queue.shift()) {
+      for (let range = await pace.next(); range !== undefined; range = await pace.next()) {
         if (await isToEnd(destination, run.signal)) {
           stopped = true;
           return;
         }
-        await restrain(run, origin, options, pace.rows, startedMs);
-        const rows = await copyRange(run, tableOf(run, range), range, origin, destination);
-        rowsDone += rows;
-        pace.rows += rows;
+        await restrain(run.signal, options.rowsPerSecondMax, rowsDone - before, startedMs);
+        rowsDone += await copyRange(run, tableOf(run, range), range, origin, destination);
         const seconds = (performance.now() - startedMs) / 1000;
         const rowsPerSecond = (rowsDone - before) / seconds;
-        report.progress({ phase: 'copy', rowsDone, rowsAll, rowsPerSecond });
+        const slowed = pace.slowed();
+        report.progress({ phase: 'copy', rowsDone, rowsAll, rowsPerSecond, slowed });
       }
     };
     await withSession(
@@ -65,7 +58,7 @@ export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'st
       'plain',
     );
   };
-  await Promise.all(Array.from({ length: Math.max(1, options.workers) }, work));
+  await atPace(run.signal, run.blue, options, queue, work);
   run.signal.throwIfAborted();
   if (stopped) {
     report.line(`copy: stopped after ${rowsDone} rows; "migrate copy" goes on`);
@@ -165,39 +158,14 @@ async function copyRange(
   }
 }
 
-const restMs = 200;
-
-/** Waits as long as the copy is faster than allowed, or blue is too busy. */
+/** Waits as long as the copy is faster than allowed. */
 async function restrain(
-  run: Run,
-  origin: pg.Client,
-  options: CopyOptions,
+  signal: AbortSignal,
+  rowsPerSecondMax: number | undefined,
   rows: number,
   startedMs: number,
-) {
-  const { rowsPerSecondMax, activeMax, replicaLagMsMax } = options;
-  if (rowsPerSecondMax !== undefined) {
-    const earliestMs = startedMs + (rows / rowsPerSecondMax) * 1000;
-    const waitMs = earliestMs - performance.now();
-    if (waitMs > 0) await sleep(waitMs, undefined, { signal: run.signal });
-  }
-  if (activeMax === undefined && replicaLagMsMax === undefined) return;
-  for (;;) {
-    const { active, lag_ms } = await loadOf(origin);
-    if (active <= (activeMax ?? Infinity) && lag_ms <= (replicaLagMsMax ?? Infinity)) return;
-    run.report.progress({ phase: `copy waits: ${active} statements, replica lag ${lag_ms} ms` });
-    await sleep(restMs, undefined, { signal: run.signal });
-  }
-}
-
-/** Statements that run on a database for others than the tool, and the lag of its slowest replica. */
-async function loadOf(client: pg.Client): Promise<{ active: number; lag_ms: number }> {
-  const { rows } = await client.query<{ active: number; lag_ms: number }>(
-    `select (select count(*)::int from pg_stat_activity a
-       where a.state = 'active' and a.backend_type = 'client backend'
-         and a.application_name not like 'migrate-tool/%') as active,
-     (select coalesce(max(extract(epoch from r.replay_lag) * 1000), 0)::float8
-       from pg_stat_replication r) as lag_ms`,
-  );
-  return rows[0] ?? { active: 0, lag_ms: 0 };
+): Promise<void> {
+  if (rowsPerSecondMax === undefined) return;
+  const waitMs = startedMs + (rows / rowsPerSecondMax) * 1000 - performance.now();
+  if (waitMs > 0) await sleep(waitMs, undefined, { signal });
 }

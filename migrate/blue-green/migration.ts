@@ -20,6 +20,8 @@ export interface Progress {
   readonly rowsPerSecond?: number;
   readonly lagMs?: number;
   readonly pending?: number;
+  /** Why it goes slower than it could. */
+  readonly slowed?: string | undefined;
 }
 
 /** A run of the tool: both databases, the mapping fitted to them, and who listens. */

@@ -59,5 +59,6 @@ export function progressLine(progress: Progress): string {
     const seconds = Math.max(0, Math.ceil((rowsAll - rowsDone) / rowsPerSecond));
     parts.push(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')} left`);
   }
+  if (progress.slowed !== undefined) parts.push(`slowed (${progress.slowed})`);
   return parts.join(', ');
 }

@@ -1,11 +1,12 @@
 import type pg from 'pg';
 import { brokenChecks, type Sessions } from './checks.ts';
 import { note } from './control.ts';
-import { withSession } from './database.ts';
+import { type Database, withSession } from './database.ts';
 import { type Difference, storeDifferences } from './difference.ts';
 import { atExactPoint, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { textOf } from './names.ts';
+import { atPace, type Pace, type PaceOptions } from './pace.ts';
 import {
   type KeyRange,
   nextBound,
@@ -47,11 +48,15 @@ export const isSound = (verdict: Verdict) =>
 /** Keys that are compared one by one at most; past that a table is simply wrong. */
 const suspectsMax = 200_000;
 
-export interface VerifyOptions {
-  /** Ranges at a time. */
-  readonly workers: number;
+export interface VerifyOptions extends PaceOptions {
   /** Compares every range, also those that nothing has touched since they were last compared. */
   readonly all: boolean;
+}
+
+/** A range that is to be compared. */
+interface Piece {
+  readonly table: ResolvedTable;
+  readonly range: VerifiedRange;
 }
 
 interface Suspect {
@@ -86,7 +91,7 @@ export async function verify(run: Run, options: VerifyOptions): Promise<Verdict>
   const suspects: Suspect[] = [];
   const counted: Counted = { rows: 0, ranges: 0, untouched: 0, touched: new Set() };
   for (const route of routes) {
-    suspects.push(...(await suspectsOf(run, route, options, counted)));
+    suspects.push(...(await suspectsOf(run, route, flow.origin, options, counted)));
   }
   const places = routes.flatMap((route) => route.tables.map((table) => placeOf(route, table)));
   const untouched = new Set(places.filter((place) => !counted.touched.has(place)));
@@ -120,19 +125,20 @@ export async function verify(run: Run, options: VerifyOptions): Promise<Verdict>
 async function suspectsOf(
   run: Run,
   route: Route,
+  live: Database,
   options: VerifyOptions,
   counted: Counted,
 ): Promise<readonly Suspect[]> {
   const back = route === run.routes.forward ? run.routes.reverse : run.routes.forward;
-  const queue: { table: ResolvedTable; range: VerifiedRange }[] = [];
+  const queue: Piece[] = [];
   for (const table of route.tables) {
     for (const range of await rangesOf(run, route, table)) queue.push({ table, range });
   }
   const suspects: Suspect[] = [];
   let keys = 0;
-  const work = () =>
+  const work = (pace: Pace<Piece>) =>
     withEnds(route, async ({ origin, destination }) => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      for (let next = await pace.next(); next !== undefined; next = await pace.next()) {
         run.signal.throwIfAborted();
         const { table, range } = next;
         const again = !options.all && isWatched(table, back);
@@ -151,6 +157,7 @@ async function suspectsOf(
           phase: `verify ${route.destination.side}`,
           rowsDone: counted.rows,
           rowsAll: counted.rows + queue.length * table.rangeRows,
+          slowed: pace.slowed(),
         });
         const agree = ours.rows === theirs.rows && ours.hash === theirs.hash;
         await markRange(destination, table, range, agree ? theirs : undefined);
@@ -160,7 +167,7 @@ async function suspectsOf(
         if (found.length > 0) suspects.push({ route, table, keys: found });
       }
     });
-  await Promise.all(Array.from({ length: Math.max(1, options.workers) }, work));
+  await atPace(run.signal, live, options, queue, work);
   return suspects;
 }
 
