@@ -33,6 +33,9 @@ export function hasScaling(run: Run): boolean {
   return counts.includes(1) && counts.some((count) => count > 1);
 }
 
+/** A load average remembers the minute before it, and what this run starts with: so much is not others. */
+const ownMinute = 1.5;
+
 const busyMachine =
   '**The machine was busy**: throughout, more programs wanted a CPU than it has cores, which makes ' +
   'the same work up to three times as dear. Compare Gatehouse with the peer of the same moment; ' +
@@ -53,7 +56,7 @@ function aboutRun(run: Run, file: string): string {
       `${load.before.toFixed(1)} before and ${load.after.toFixed(1)} after; neighbours of this ` +
       `virtual machine took ${load.stolen.toFixed(0)} s of CPU. Every answer was right, ` +
       `${unavailable} of ${operations} were 503.`,
-    ...(Math.min(load.before, load.after) > machine.cores ? ['', busyMachine] : []),
+    ...(Math.min(load.before, load.after) > machine.cores * ownMinute ? ['', busyMachine] : []),
   ].join('\n');
 }
 
