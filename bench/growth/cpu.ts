@@ -7,7 +7,10 @@ export interface CpuCost {
   readonly name: string;
   /** By rows: microseconds per operation, all rounds together. */
   readonly micros: Readonly<Record<number, number>>;
-  /** The largest against the smallest, the median of the rounds. */
+  /**
+   * The largest against the smallest: all rounds together but the one with the largest ratio and the
+   * one with the smallest. (The system counts CPU in steps of 10 ms, so a single round is coarse.)
+   */
   readonly ratio: number;
 }
 
@@ -43,12 +46,21 @@ export async function cpuOf(
   }
   const of = (subject: Subject | undefined) => micros.get(subject?.rows ?? 0) ?? [];
   const [small, large] = [of(subjects[0]), of(subjects.at(-1))];
-  const ratios = large.map((one, round) => one / (small[round] ?? one));
   return {
     name: operation.name,
     micros: Object.fromEntries([...micros].map(([rows, all]) => [rows, Math.round(median(all))])),
-    ratio: Math.round(median(ratios) * 1000) / 1000,
+    ratio: Math.round(ratioOf(small, large) * 1000) / 1000,
   };
+}
+
+/** Of the sums, without the pairs that are farthest out; of all where there are fewer than four. */
+export function ratioOf(small: readonly number[], large: readonly number[]): number {
+  const pairs = large.map((one, at) => ({ large: one, small: small[at] ?? one }));
+  const sorted = pairs.toSorted((a, b) => a.large / a.small - b.large / b.small);
+  const kept = pairs.length < 4 ? pairs : sorted.slice(1, -1);
+  const sum = (read: (pair: { large: number; small: number }) => number) =>
+    kept.reduce((total, pair) => total + read(pair), 0);
+  return sum((pair) => pair.large) / sum((pair) => pair.small);
 }
 
 async function inLanes(work: readonly (() => Promise<void>)[], lanes: number): Promise<void> {

@@ -78,7 +78,7 @@ export async function openDatabase(
  * A session in which values look the same on every server, which no timeout ends, from which row
  * security hides nothing (it fails instead), and whose commits are on disk when they are answered,
  * whatever role or database say: a retirement or a batch that a crash takes back would make two live
- * databases, or lose writes.
+ * databases, or lose writes. A query takes one CPU: what may run at a time is for the tool to say.
  */
 export async function openSession(
   url: string,
@@ -101,7 +101,7 @@ export async function openSession(
      set standard_conforming_strings = on; set jit = off; set row_security = off;
      set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off;
      set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
-     set plan_cache_mode = force_generic_plan;
+     set plan_cache_mode = force_generic_plan; set max_parallel_workers_per_gather = 0;
      set idle_in_transaction_session_timeout = ${idleInTransactionMsMax};
      select set_config(s.name, '0', false) from pg_settings s where s.name = 'transaction_timeout';
      select set_config('synchronous_commit', 'on', false)

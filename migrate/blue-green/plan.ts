@@ -27,6 +27,7 @@ export async function plan(run: Run): Promise<Plan> {
   for (const database of [run.blue, run.green]) {
     refusals.push(...(await rightsProblems(database)));
     warnings.push(...(await durabilityWarnings(database)));
+    warnings.push(...(await sightWarnings(database)));
   }
   for (const source of sourcesOf(run.routes.forward)) {
     await describeSource(run.blue.main, source.table, lines, refusals, warnings);
@@ -83,6 +84,22 @@ async function durabilityWarnings(database: Database): Promise<readonly string[]
       `${database.side}: ${name} is off. A crash of the machine may take back what was committed, ` +
       'and with it the promise that two databases are never live.',
   );
+}
+
+async function sightWarnings(database: Database): Promise<readonly string[]> {
+  const { rows } = await database.main.query<{ role: string; hidden: number }>(
+    `select current_user as role, count(a.pid)::int as hidden
+     from pg_stat_activity a
+     where not pg_has_role(current_user, 'pg_read_all_stats', 'usage')
+       and a.datname = current_database() and not pg_has_role(current_user, a.usesysid, 'usage')`,
+  );
+  const [row] = rows;
+  if (row === undefined || row.hidden === 0) return [];
+  return [
+    `${database.side}: role ${row.role} does not see what ${row.hidden} sessions of other roles do, so ` +
+      'they are not listed here, do not slow the copy down, and are not named where they hold up a ' +
+      `switch: as a superuser, grant pg_monitor to ${row.role}.`,
+  ];
 }
 
 async function describeSource(

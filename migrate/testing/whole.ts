@@ -116,6 +116,8 @@ async function moveToAndFro(pair: Pair, ledger: string, options: WholeOptions) {
     return said;
   };
   await fillGreen(migrate, options);
+  // So that what is measured before the first switch is not the comparison.
+  await sleep(options.settleSeconds * 1000);
   const moments = await switchToAndFro(migrate, pair, ledger, options);
   await migrate('watch', '--once');
   say(lastLine(await migrate('verify', '--workers', String(workers))));
@@ -169,6 +171,19 @@ async function sampleLag(migrate: Migrate, count: number): Promise<string> {
   return `caught up within ${caughtUp.seconds} s, then a lag of ${lags.join(', ')} ms`;
 }
 
+/** What `migrate switch --json` answers, as far as it is looked at here. */
+interface Switched {
+  readonly heldMs: number;
+  readonly attempts: number;
+  /** Milliseconds from the begin of the hold. */
+  readonly steps: readonly { readonly step: string; readonly ms: number }[];
+}
+
+const stepsOf = ({ steps }: Switched) =>
+  steps
+    .map(({ step, ms }, at) => `${step} ${(ms - (steps[at - 1]?.ms ?? 0)).toFixed(1)}`)
+    .join(', ');
+
 async function switchToAndFro(
   migrate: Migrate,
   pair: Pair,
@@ -182,7 +197,7 @@ async function switchToAndFro(
     const command = at % 2 === 0 ? 'switch' : 'rollback';
     const to = at % 2 === 0 ? 'green' : 'blue';
     const beganMs = Date.now();
-    const said: { heldMs: number; attempts: number } = JSON.parse(
+    const said: Switched = JSON.parse(
       await migrate(command, '--no-verify', '--attempts', '30', '--json'),
     );
     const endedMs = Date.now();
@@ -191,7 +206,8 @@ async function switchToAndFro(
     moments.push({ command, beganMs, endedMs, heldMs: said.heldMs, missing: missing.length });
     say(
       `${command}: ${to} is live; writes were held for ${said.heldMs} ms (attempt ` +
-        `${said.attempts}); acknowledged so far ${acknowledged.length}, lost ${missing.length}`,
+        `${said.attempts}; ${stepsOf(said)}); acknowledged so far ${acknowledged.length}, ` +
+        `lost ${missing.length}`,
     );
     if (at === 0 && newWritesSeconds > 0) await watchFor(migrate, newWritesSeconds, say);
     await sleep(settleSeconds * 1000);
