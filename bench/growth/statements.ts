@@ -106,7 +106,7 @@ function headlineOf(text: string): string {
   return text.replaceAll(/\s+/g, ' ').trim().slice(0, 60);
 }
 
-/** Statements of the server's role in this database so far, less the poll. */
+/** Statements of the server's role in this database so far, less the poll and the waiting. */
 async function callsOf(subject: Subject): Promise<number> {
   const { rows } = await subject.superuser.query<{ calls: number }>(
     `select coalesce(sum(s.calls), 0)::int as calls
@@ -115,7 +115,9 @@ async function callsOf(subject: Subject): Promise<number> {
      join pg_roles r on r.oid = s.userid and r.rolname <> current_user
      where s.query not like '%from control o%left join lateral%'
        -- caches are warm, but for the client of a consent that nobody has shown before
-       and s.query not like '%from client c_where c.client_id = %'`,
+       and s.query not like '%from client c_where c.client_id = %'
+       -- asked again for as long as somebody writes, such as the sweeper at its backlog
+       and s.query not like '%from pg_locks l%'`,
   );
   return rows[0]?.calls ?? 0;
 }

@@ -12,7 +12,7 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 /** A dozen of the hundred: every kind but the full disk, which takes root to mount one. */
 const rounds = [
   'seed 8: connections break while the old side retires',
-  'seed 16: the old PostgreSQL is killed after the hold',
+  'seed 716: the old PostgreSQL is killed when it has retired',
   'seed 45: a clock is wrong throughout a switch',
   'seed 46: the tool is killed when a range is marked',
   'seed 55: the new PostgreSQL is killed when it is open',
