@@ -268,6 +268,30 @@ describe('rotation', () => {
   });
 });
 
+test('a key made where another was deleted is another, on every node and at once', async () => {
+  const reads = await open();
+  await sql('delete from key');
+  const [makes, idle] = [await open(), await open()];
+  const before = JSON.parse(makes.current().jwks) as { keys: Record<string, unknown>[] };
+  await sql('delete from key where set_name = $1', [idTokenSet]);
+  await makes.reload();
+  for (const keys of [makes, idle, reads]) {
+    await keys.reload();
+    const { keys: published } = JSON.parse(keys.current().jwks) as typeof before;
+    const rows = await sql<{ kid: string; public_jwk: object }>(
+      `select kid, public_jwk from key where use = 'sig'`,
+    );
+    const shown = published.map((jwk) => [jwk['kid'], jwk]);
+    expect(Object.fromEntries(shown)).toEqual(
+      Object.fromEntries(rows.map((row) => [row.kid, row.public_jwk])),
+    );
+    const signing = keys.current().signingKey('id_token', 'ES256');
+    expect(signing?.privateKey.export({ format: 'jwk' }).x).not.toBe(
+      before.keys.find((jwk) => jwk['alg'] === 'ES256')?.['x'],
+    );
+  }
+});
+
 describe('master key', () => {
   test('control: the right one opens', async () => {
     await expect(open()).resolves.toBeDefined();

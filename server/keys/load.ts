@@ -13,7 +13,7 @@ import type { KeyRow } from '#server/store/key.ts';
 import { isSigningAlg } from '#tokens/jws.ts';
 import type { GroupKey, KeyMaterial, PublishedKey, SealGroup, SecretKey } from '#tokens/ring.ts';
 
-/** Key objects by row id, so that a key is unwrapped and parsed once in a process's life. */
+/** Key objects by what their rows hold, so that a key is parsed once in a process's life. */
 export type Parsed = ReadonlyMap<string, KeyObject>;
 
 /**
@@ -29,11 +29,19 @@ export function unwrapKeys(
   const unreadable: KeyRow[] = [];
   for (const row of rows) {
     if (!isReservedSet(row.setName) && !isBuiltInSet(row.setName)) continue;
-    const key = before.get(row.id) ?? unwrapKey(row, master);
+    const key = before.get(contentOf(row)) ?? unwrapKey(row, master);
     if (key === undefined) unreadable.push(row);
-    else parsed.set(row.id, key);
+    else parsed.set(contentOf(row), key);
   }
   return { parsed, unreadable };
+}
+
+/**
+ * All that a key object depends on. Not the row's id: a key that is made where others were deleted
+ * takes up the id of the first one (server/keys/rotation.ts).
+ */
+function contentOf({ setName, kid, alg, use, wrapped }: KeyRow): string {
+  return [setName, kid, alg, use, wrapped.toString('base64')].join('\n');
 }
 
 function unwrapKey(row: KeyRow, master: MasterKeys): KeyObject | undefined {
@@ -47,7 +55,7 @@ function unwrapKey(row: KeyRow, master: MasterKeys): KeyObject | undefined {
 export function materialOf(issuer: string, rows: readonly KeyRow[], parsed: Parsed): KeyMaterial {
   const secretsOf = (setName: string): SecretKey[] =>
     rows.flatMap((row) => {
-      const secret = row.setName === setName ? parsed.get(row.id) : undefined;
+      const secret = row.setName === setName ? parsed.get(contentOf(row)) : undefined;
       const { kid, activeAtMs, expiresAtMs } = row;
       return secret === undefined ? [] : [{ kid, secret, activeAtMs, expiresAtMs }];
     });
@@ -77,7 +85,7 @@ function publishedOf(
   parsed: Parsed,
 ): PublishedKey[] {
   return rows.flatMap((row) => {
-    const privateKey = parsed.get(row.id);
+    const privateKey = parsed.get(contentOf(row));
     const { kid, alg, activeAtMs, expiresAtMs } = row;
     if (row.setName !== setName || privateKey === undefined || !isSigningAlg(alg)) return [];
     const publicKey = createPublicKey(privateKey);
