@@ -151,6 +151,14 @@ describe('memory and PostgreSQL judge the same tokens alike (design, hot path 6)
     expect(await judge([mortal, mixed])).toEqual([true, false]);
   });
 
+  test('security 44: what has no token id, such as admin credentials, is judged each by itself', async () => {
+    const credential = () => mortalOf({ tokenId: '', chainId: '', grantId: '', sessionId: '' });
+    const [deleted, other] = [await credential(), await credential()];
+    await revoke('client', deleted.clientId);
+    expect(await judge([deleted, other])).toEqual([true, false]);
+    expect(await judge([other, deleted])).toEqual([false, true]);
+  });
+
   test('client credentials have neither chain nor grant: only token and client kill', async () => {
     const alone = await mortalOf({ chainId: '', grantId: '', sessionId: '', subject: '' });
     expect(await judge([alone])).toEqual([false]);

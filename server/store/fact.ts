@@ -85,7 +85,7 @@ export async function readFacts(
 const kills: Statement = {
   name: 'fact_kills',
   text: `
-select i.token_id,
+select i.position::int as position,
   exists (
     select from fact f where f.target = i.token_id and f.kind = 'token' offset 0)
   or exists (
@@ -108,9 +108,9 @@ select i.token_id,
 from unnest(
   $1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::text[],
   $8::bigint[], $9::bigint[], $10::int[]
-) as i (
+) with ordinality as i (
   token_id, chain_id, grant_id, session_id, online, subject, client_id, login_born, grant_born,
-  grant_version
+  grant_version, position
 )`,
 };
 
@@ -119,7 +119,7 @@ export async function areDead(
   database: Database,
   mortals: readonly Mortal[],
 ): Promise<readonly boolean[]> {
-  const rows = await database.query<{ token_id: string; dead: boolean }>(kills, [
+  const rows = await database.query<{ position: number; dead: boolean }>(kills, [
     mortals.map((m) => m.tokenId),
     mortals.map((m) => m.chainId),
     mortals.map((m) => m.grantId),
@@ -131,7 +131,8 @@ export async function areDead(
     mortals.map((m) => m.grantBorn),
     mortals.map((m) => m.grantVersion),
   ]);
-  const byToken = new Map(rows.map((row) => [row.token_id, row.dead]));
+  // By position: mortals that are no tokens, such as admin credentials, all have the token id ''.
+  const byPosition = new Map(rows.map((row) => [row.position, row.dead]));
   // What PostgreSQL did not answer for is dead: never open.
-  return mortals.map((mortal) => byToken.get(mortal.tokenId) ?? true);
+  return mortals.map((_, index) => byPosition.get(index + 1) ?? true);
 }
