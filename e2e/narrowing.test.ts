@@ -132,6 +132,27 @@ test('R4: a chain without offline_access any more is dead', async () => {
   expect((await refresh(two.b, opaque, tokens.refresh)).body.error).toBe('invalid_grant');
 });
 
+test('RFC 6749 §5.1: a refresh that asks for what the grant has lost is told so, and consumes nothing', async () => {
+  const subject = `user-${randomUUID()}`;
+  const tokens = await connect(two.a, opaque, asPerson(subject));
+  await narrow(subject, { scope: 'openid offline_access' });
+  for (const [node, scope] of [
+    [two.a, 'api.read'],
+    [two.b, 'api.read api.write'],
+  ] as const) {
+    const refused = await refresh(node, opaque, tokens.refresh, { scope });
+    expect([refused.status, refused.body.error]).toEqual([400, 'invalid_scope']);
+  }
+  const { grant_id } = await grantOf(subject);
+  const part = await refresh(two.b, opaque, tokens.refresh, { scope: 'openid api.read' });
+  expect([part.status, part.body.scope]).toEqual([200, 'openid']);
+  // allowed again, yet not to what was there before
+  await connect(two.a, opaque, asPerson(subject));
+  expect((await grantOf(subject)).grant_id).toBe(grant_id);
+  const again = await refresh(two.a, opaque, tokensOf(part).refresh, { scope: 'api.read' });
+  expect([again.status, again.body.error]).toEqual([400, 'invalid_scope']);
+});
+
 test('the door refuses what would widen, what names nothing, and whoever may not', async () => {
   const subject = `user-${randomUUID()}`;
   const tokens = await connect(two.a, opaque, asPerson(subject, { parameters: { scope: kept } }));

@@ -114,6 +114,27 @@ describe('openid-client, unchanged', () => {
     },
   );
 
+  test('RFC 6749 §5.1: where nothing was granted, the answer names the empty scope', async () => {
+    const client = await deployment.register();
+    const config = await discover(client);
+    const [verifier, browser] = [oidc.randomPKCECodeVerifier(), openBrowser()];
+    const url = oidc.buildAuthorizationUrl(config, {
+      redirect_uri: redirectUri,
+      scope: 'api.read',
+      code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: 'S256',
+    });
+    const { callback } = await travel(deployment, browser, await browser.get(url.href), {
+      consent: { grant_scope: [] },
+    });
+    const checks = { pkceCodeVerifier: verifier };
+    const back = callback ?? new URL(redirectUri);
+    const tokens = await oidc.authorizationCodeGrant(config, back, checks);
+    expect(tokens.scope).toBe('');
+    expect((await deployment.introspect(tokens.access_token)).scope ?? '').toBe('');
+    expect((await oidc.clientCredentialsGrant(config)).scope).toBe('');
+  });
+
   test('OIDC Core §2: ID tokens are RS256 unless the client registered another algorithm', async () => {
     const usual = await discover(await deployment.register());
     const tokens = await login(usual);

@@ -95,7 +95,12 @@ with input as (
     i.resource is null or g.cut_seq <= c.grant_born or not exists (
       select from jsonb_each_text(g.lost -> 'audience') as l (name, seq)
       where l.seq::bigint > c.grant_born and l.name = any(string_to_array(i.resource, ' '))
-    ) as resource_kept
+    ) as resource_kept,
+    i.scope is null or g.cut_seq <= c.grant_born or exists (
+      select from unnest(string_to_array(i.scope, ' ')) as a (name)
+      where a.name = any(g.scope)
+        and coalesce((g.lost -> 'scope' ->> a.name)::bigint, 0) <= c.grant_born
+    ) as scope_kept
   from input i
   join chain c on c.id = i.id
   left join "grant" g on g.id = c.grant_id and g.revoked_at is null
@@ -120,7 +125,7 @@ with input as (
           or c.attempt = i.attempt)))
     and (i.scope is null or string_to_array(i.scope, ' ') <@ c.scope)
     and (i.resource is null or string_to_array(i.resource, ' ') <@ c.resource)
-    and p.resource_kept
+    and p.resource_kept and p.scope_kept
   returning c.id, c.generation, c.mac_kid, c.client_id, c.subject, c.grant_id, c.session_id,
     c.online, c.scope, c.audience, c.resource, c.login_born, c.grant_born,
     extract(epoch from c.authenticated_at)::bigint as authenticated_at, c.acr, c.amr, c.claims
@@ -128,7 +133,7 @@ with input as (
 select i.id, p.id is not null as known,
   p.client_id = i.client_id and p.cnf is not distinct from i.cnf as bound,
   p.alive, p.generation as prior_generation, p.in_grace, p.attempt = i.attempt as own,
-  i.scope is null or string_to_array(i.scope, ' ') <@ p.scope as scope_held,
+  i.scope is null or string_to_array(i.scope, ' ') <@ p.scope and p.scope_kept as scope_held,
   i.resource is null or string_to_array(i.resource, ' ') <@ p.resource and p.resource_kept
     as resource_held,
   p.grant_version, p.grant_scope, p.lost,

@@ -35,7 +35,8 @@ export interface Issuance {
 }
 
 /**
- * The token endpoint's success (RFC 6749 §5.1): what is absent is left out, `scope` is always said.
+ * The token endpoint's success (RFC 6749 §5.1): what is absent is left out. `scope` is said even
+ * where nothing was granted: an answer without it means all that was asked.
  * Signs outside of any transaction. An ID token is made where `openid` was granted.
  */
 export async function issueTokens(
@@ -67,7 +68,7 @@ export async function issueTokens(
         }
       : {}),
     ...(issuance.refreshToken === undefined ? {} : { refresh_token: issuance.refreshToken }),
-    ...(scope.length === 0 ? {} : { scope: scope.join(' ') }),
+    scope: scope.join(' '),
     token_type: 'bearer',
   };
 }
