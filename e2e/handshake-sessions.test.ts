@@ -166,6 +166,36 @@ describe('logout handshake, sessions and revocations', () => {
     expect(await active(online.access)).toBe(false);
   });
 
+  test('security 50: a stranger’s ID token signs no browser out without a question', async () => {
+    const skipping = await deployment.register({ skip_logout_consent: true });
+    const victim = await signedIn();
+    const signInAs = (subject: string, browser = openBrowser()) =>
+      connect(deployment, skipping, { browser, login: { subject, remember: true } });
+    const [over, live] = [await signInAs(someone()), await signInAs(someone())];
+    const sid = String(claimsOf(over.id).sid);
+    await deployment.admin('DELETE', `/admin/oauth2/auth/sessions/login?sid=${sid}`);
+    for (const stranger of [over, live]) {
+      const answer = await victim.browser.get(endSession({ id_token_hint: stranger.id }));
+      expect(answer.headers.get('location')).toContain('logout_challenge=');
+      expect(answer.headers.getSetCookie()).toEqual([]);
+    }
+    // The browser's own login is what is asked about where the one of the hint is over.
+    const challenge = await logoutChallenge(victim.browser, { id_token_hint: over.id });
+    const shown = await deployment.admin('GET', door('logout', challenge));
+    expect(shown.body).toMatchObject({ subject: victim.subject, rp_initiated: true });
+    const next = await signIn(deployment, victim.client, { browser: victim.browser });
+    expect(next.loginRequest?.skip).toBe(true);
+    // Nobody is asked about a login of one's own, nor where the browser's login is over.
+    const mine = await live.browser.get(endSession({ id_token_hint: live.id }));
+    expect(mine.headers.get('location')).toBe(`${deployment.issuer}/ui/signed-out`);
+    expect(live.browser.cookies.has('gh_session')).toBe(false);
+    await over.browser.get(endSession({ id_token_hint: live.id }));
+    expect(over.browser.cookies.has('gh_session')).toBe(false);
+    // Without a cookie (a form of another site) nothing is known of the browser: it keeps its own.
+    const blind = await call(endSession({ id_token_hint: over.id }));
+    expect(blind.headers.getSetCookie()).toEqual([]);
+  });
+
   test('a logout verifier in a stranger’s browser does not sign the stranger out', async () => {
     const [mine, theirs] = [await signedIn(), await signedIn()];
     const challenge = await logoutChallenge(mine.browser);

@@ -9,7 +9,7 @@ import { readCookies } from '#server/http/frame/cookies.ts';
 import { trailOf } from '#server/http/frame/trail.ts';
 import { newId } from '#server/identifiers.ts';
 import { isTombstone } from '#server/store/flow-reference.ts';
-import { resumeSession } from '#server/store/session.ts';
+import { resumeSession, type Session } from '#server/store/session.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { decodeLogout, encodeLogout, type LogoutFlow } from '#tokens/logout.ts';
 import { redirectTo } from './authorization-answer.ts';
@@ -57,13 +57,13 @@ async function begin(
   if (isRefusal(returnTo)) return returnTo;
 
   // The app's hint says whom it means; a browser may remember somebody else by now.
-  const sessionId = hint?.sessionId ?? cookieSession;
-  const outcome =
-    sessionId === undefined
-      ? undefined
-      : await resumeSession(engine.database, sessionId, client?.clientId ?? '');
-  if (outcome === undefined || outcome.kind !== 'live') {
-    return redirectTo(returnTo || engine.config.postLogoutUrl, [forgetSession(engine)]);
+  const hinted = await liveSession(engine, hint?.sessionId, client);
+  const kept =
+    cookieSession === hint?.sessionId ? hinted : await liveSession(engine, cookieSession, client);
+  const session = hinted ?? kept;
+  if (session === undefined) {
+    const cookies = cookieSession === undefined ? [] : [forgetSession(engine)];
+    return redirectTo(returnTo || engine.config.postLogoutUrl, cookies);
   }
   const nowSeconds = Math.floor(engine.feed.nowMs() / 1000);
   const flow: LogoutFlow = {
@@ -71,22 +71,35 @@ async function begin(
     requestedAt: nowSeconds,
     expiresAt: nowSeconds + engine.config.flowSeconds,
     query: requestQuery(c),
-    subject: outcome.session.subject,
-    sessionId: outcome.session.id,
+    subject: session.subject,
+    sessionId: session.id,
     clientId: client?.clientId ?? '',
     rpInitiated: hint !== undefined,
     returnTo,
   };
   // An app that holds the ID token of this very login need not ask again: without a browser there
-  // is nobody to ask, and a client may be registered to skip the question.
-  const sure = hint?.sessionId === outcome.session.id;
-  if (sure && (cookieSession === undefined || client?.skipLogoutConsent)) {
-    return signOut(engine, c, flow, true);
+  // is nobody to ask, and a client may be registered to skip the question. But anybody may send a
+  // browser here with an ID token of his own: its other login goes on unless the person says so.
+  const isOther = kept !== undefined && kept.id !== session.id;
+  const skips = cookieSession === undefined || (client?.skipLogoutConsent && !isOther);
+  if (hinted !== undefined && skips) {
+    return signOut(engine, c, flow, cookieSession !== undefined);
   }
   const challenge = await sealLogout(engine, ring, 'logout_challenge', flow);
   const { logoutUrl } = engine.config;
   const separator = logoutUrl.includes('?') ? '&' : '?';
   return redirectTo(`${logoutUrl}${separator}logout_challenge=${challenge}`);
+}
+
+/** The login with this id while it lives. */
+async function liveSession(
+  engine: Engine,
+  sessionId: string | undefined,
+  client: Client | undefined,
+): Promise<Session | undefined> {
+  if (sessionId === undefined) return undefined;
+  const outcome = await resumeSession(engine.database, sessionId, client?.clientId ?? '');
+  return outcome.kind === 'live' ? outcome.session : undefined;
 }
 
 /** Back from the logout app. */
