@@ -1,29 +1,39 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { quoted } from './blockers.ts';
+import { quoted, type Wanted } from './blockers.ts';
 import { MigrationRefused } from './refused.ts';
 import type { Judged } from './script.ts';
-import { backOff, isContention, type Session } from './session.ts';
+import { backOff, codeOf, isContention, type Session } from './session.ts';
 import { nameOf, optionOf } from './tree.ts';
 
 /**
  * Runs a statement that PostgreSQL wants outside of any transaction. It may have run before, wholly
- * or half: an INVALID index is dropped and built again. Such statements keep nobody waiting, so
- * there is no lock timeout: they wait for older transactions to end, and tell for whom.
+ * or half: an INVALID index is dropped and built again. Nobody waits for most of them, so there is
+ * no lock timeout: they wait for older transactions to end, and tell for whom. `wanted`: what an
+ * excused one keeps others out of (`vacuum full`), which is asked for in short turns.
  */
-export async function runAlone(session: Session, what: string, one: Judged): Promise<void> {
+export async function runAlone(
+  session: Session,
+  what: string,
+  wanted: readonly Wanted[],
+  one: Judged,
+): Promise<void> {
   const { client, limits, tell } = session;
-  await client.query('set lock_timeout = 0');
+  const lockMs = wanted.length > 0 ? limits.lockMsMax : 0;
   for (let attempt = 1; ; attempt += 1) {
     await clean(session, one);
     try {
+      await client.query(`select set_config('lock_timeout', $1, false)`, [`${lockMs}ms`]);
       await watched(session, what, () => client.query(one.text));
       break;
     } catch (error) {
       if (!isContention(error) || attempt >= limits.attemptsMax) throw error;
-      const sentence = `${what}: a deadlock, attempt ${attempt} of ${limits.attemptsMax}`;
+      const why = codeOf(error) === '55P03' ? 'its tables are busy' : 'a deadlock';
+      const sentence = `${what}: ${why} (attempt ${attempt} of ${limits.attemptsMax})`;
       tell({ kind: 'blocked', sentence, data: { what, attempt } });
       await backOff(limits, attempt);
+    } finally {
+      await client.query('set lock_timeout = 0').catch(() => {});
     }
   }
   const index = indexOf(one);

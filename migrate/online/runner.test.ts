@@ -181,6 +181,53 @@ test('an index that turns out not to be unique is told as an error, and is built
   expect(told.map(({ kind }) => kind)).toEqual(['rebuild', 'applied']);
 });
 
+test('timeouts and defaults that role or database set for the application do not reach a runner', async () => {
+  await up(options(base));
+  const slow =
+    'create function slow(n integer) returns integer language plpgsql immutable as ' +
+    "'begin perform pg_sleep(0.0005); return n; end';\n";
+  const files = {
+    ...base,
+    '0002_slow.expand.sql':
+      `${slow}-- migrate:commit\n` +
+      'create index concurrently if not exists item_slow on item (slow(id));\n' +
+      '-- migrate:commit\nalter table item add constraint slow check (slow(id) > 0) not valid;\n' +
+      '-- migrate:commit\nalter table item validate constraint slow;',
+  };
+  const hurried = new URL(url);
+  const settings = [
+    'statement_timeout=200',
+    'transaction_timeout=200',
+    'idle_in_transaction_session_timeout=1',
+    'default_transaction_read_only=on',
+    'default_transaction_isolation=serializable',
+  ];
+  const given = settings.map((setting) => ` -c${setting}`).join('');
+  hurried.searchParams.set('options', `-csearch_path=s${schemas.count}${given}`);
+  const told: Notice[] = [];
+  await up({ ...options(files, told), url: hurried.href });
+  expect(told.map(({ kind }) => kind)).not.toContain('rebuild');
+  expect((await status(options(files))).pending).toEqual([]);
+});
+
+test('an excused vacuum full asks in short turns: writers do not wait behind it', async () => {
+  await up(options(base));
+  const holder = await connect(url, 'nightly-report');
+  await holder.query('begin; select id from item limit 1');
+  const full =
+    '-- migrate:allow vacuum-full because the table has a thousand rows\nvacuum full item';
+  const told: Notice[] = [];
+  const running = up(options({ ...base, '0002_full.expand.sql': full }, told)).then(
+    () => 'done',
+    (error: unknown) => error,
+  );
+  await expect.poll(() => told.find(({ kind }) => kind === 'blocked')).toBeDefined();
+  const writer = await connect(url);
+  await writer.query("set statement_timeout = 2000; update item set note = '' where id = 1");
+  await holder.query('commit');
+  expect(await running).toBe('done');
+});
+
 const contract = { ...column, '0003_less.contract.sql': 'alter table item drop column note;' };
 
 test('R8: a contract is refused while a node of an older release runs, and it is named', async () => {

@@ -189,7 +189,7 @@ async function runStep(
   const [only] = step.statements;
   if (only === undefined) return;
   const { batch } = only;
-  if (batch === undefined) await runAlone(session, what, only);
+  if (batch === undefined) await runAlone(session, what, wantedBy(step, reading.fresh), only);
   else await runBatches(session, what, { ...only, batch }, id, former);
   await inTransaction(session, what, [], done);
 }

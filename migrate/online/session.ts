@@ -33,6 +33,9 @@ export async function withSession<T>(
   }
 }
 
+/** A runner that was stopped in the middle of a transaction may not hold its locks for long. */
+const idleInTransactionMsMax = 20_000;
+
 async function connect(url: string, applicationName: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
@@ -45,8 +48,13 @@ async function connect(url: string, applicationName: string): Promise<pg.Client>
   await client.connect();
   // NOTICEs about what exists already say nothing that the result does not. When we are killed,
   // PostgreSQL notices in the midst of a long statement and ends it: the next one finds its turn.
+  // What role or database set for the application is not for us: an index build takes its time.
   await client.query(
-    'set client_min_messages = warning; set client_connection_check_interval = 1000',
+    `set client_min_messages = warning; set client_connection_check_interval = 1000;
+     set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off;
+     set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
+     set idle_in_transaction_session_timeout = ${idleInTransactionMsMax};
+     select set_config(s.name, '0', false) from pg_settings s where s.name = 'transaction_timeout'`,
   );
   return client;
 }
