@@ -180,6 +180,17 @@ describe('recover', () => {
     expect(await feed.isDead(mortal(lostBorn))).toBe(true);
   });
 
+  test.each([
+    [`'client', 'recovery', 'recovered'`, 'an app'],
+    [`'keys_changed', 'recovery', null`, 'a key set'],
+  ])('a fact of %s (%s that is called recovery) is no recovery', async (fact) => {
+    await rows.query(`insert into fact (seq, kind, target, reason, expires_at)
+      values (nextval('fact_seq'), ${fact}, now() + interval '1 hour')`);
+    expect((await look(true)).due).toBe('whole');
+    expect(await mend({ counterOnly: true })).toBe(true);
+    expect((await look(true)).due).toBe('none');
+  });
+
   test('admin credentials go, unless they are to be kept', async () => {
     const insert = () =>
       rows.query(

@@ -106,20 +106,23 @@ async function look(client: pg.Client, counterOnly: boolean): Promise<RecoverySi
     recovery_seq: string | null;
     floor_seq: string;
     newest: string | null;
-    newest_target: string | null;
+    newest_recovered: boolean | null;
     grants: number;
     sessions: number;
     clients: number;
     credentials: { name: string; role: string }[];
   }>(`
-select o.state, o.recovery_seq, o.floor_seq, n.seq as newest, n.target as newest_target,
+select o.state, o.recovery_seq, o.floor_seq, n.seq as newest, n.recovered as newest_recovered,
   (select count(*)::int from "grant" g where g.revoked_at is null) as grants,
   (select count(*)::int from session s where s.revoked_at is null) as sessions,
   (select count(*)::int from client) as clients,
   (select coalesce(json_agg(json_build_object('name', a.name, 'role', a.role) order by a.name), '[]')
     from admin_credential a) as credentials
 from control o
-left join (select f.seq, f.target from fact f order by f.seq desc limit 1) n on true`);
+left join (
+  select f.seq, f.kind = 'keys_changed' and f.reason = 'recovered' as recovered
+  from fact f order by f.seq desc limit 1
+) n on true`);
   const [row] = rows;
   if (row === undefined) throw new RecoveryRefused('Table control has no row: run `schema up`.');
   if (row.recovery_seq === null && row.state !== 'live') {
@@ -129,8 +132,7 @@ left join (select f.seq, f.target from fact f order by f.seq desc limit 1) n on 
     );
   }
   const { newest, grants, sessions, clients, credentials } = row;
-  const untouched =
-    row.newest_target === recoveryTarget && (counterOnly || newest === row.floor_seq);
+  const untouched = row.newest_recovered === true && (counterOnly || newest === row.floor_seq);
   const due = row.recovery_seq !== null ? 'rest' : untouched ? 'none' : 'whole';
   return { due, newestSeq: Number(newest ?? 0), grants, sessions, clients, credentials };
 }
