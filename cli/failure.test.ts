@@ -1,8 +1,9 @@
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '#server/config/config.ts';
 import { KeysError } from '#server/keys/master.ts';
 import { Failure } from './command.ts';
-import { cannotListen, databaseFailure, sentencesOf } from './failure.ts';
+import { cannotListen, databaseFailure, sentencesOf, withoutRows } from './failure.ts';
 
 const url = 'postgres://ada:hunter2@db.example:6432/gate';
 const coded = (code: string) => Object.assign(new Error('hunter2'), { code });
@@ -47,11 +48,25 @@ describe('what an operator can mend is told in sentences, a bug is not hidden', 
     ],
     [Object.assign(coded('ENOENT'), { path: 'tls.pem' }), 'tls.pem cannot be read'],
     [new TypeError('x is not a function'), undefined],
-    [coded('23505'), undefined],
+    [
+      Object.assign(coded('23514'), { table: 'identity_user', constraint: 'name_check' }),
+      'breaks the rule name_check of table identity_user (23514)',
+    ],
+    [coded('42703'), undefined],
   ])('%s', (error, sentence) => {
     const sentences = sentencesOf(error);
+    expect(sentences?.join() ?? '').not.toContain('hunter2');
     if (sentence === undefined) expect(sentences).toBeUndefined();
     else expect(sentences?.join()).toContain(sentence);
+  });
+
+  test('a row that PostgreSQL quotes is not shown, in whatever it is wrapped', () => {
+    const row = { detail: 'Failing row contains (hunter2)' };
+    const broken = new TypeError('x', { cause: Object.assign(coded('42703'), row) });
+    expect(inspect(withoutRows(broken))).not.toContain('Failing row');
+    const loop = Object.assign(new Error('y'), row);
+    loop.cause = loop;
+    expect(inspect(withoutRows(loop))).not.toContain('Failing row');
   });
 
   test('a port in use names the setting that changes it', () => {

@@ -22,6 +22,7 @@ export function sentencesOf(error: unknown): readonly string[] | undefined {
   ];
   if (error instanceof Error && ours.some((kind) => error instanceof kind)) return [error.message];
   if (!(error instanceof Error) || !('code' in error)) return undefined;
+  if (/^23[0-9A-Z]{3}$/.test(String(error.code))) return [brokenRule(error, String(error.code))];
   const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
   if (error.code === 'EADDRINUSE' || error.code === 'EADDRNOTAVAIL' || error.code === 'EACCES') {
     const port = 'port' in error ? Number(error.port) : undefined;
@@ -32,6 +33,28 @@ export function sentencesOf(error: unknown): readonly string[] | undefined {
     return [`${path} cannot be read or written (${error.code}).`];
   }
   return undefined;
+}
+
+/** PostgreSQL refuses a row; which one stands in the error too, and is not shown. */
+function brokenRule(error: Error, code: string): string {
+  const named = (name: string) => new Map(Object.entries(error)).get(name) ?? 'unknown';
+  return (
+    `PostgreSQL refuses this: it breaks the rule ${named('constraint')} of table ` +
+    `${named('table')} (${code}). Nothing was changed: correct what was given.`
+  );
+}
+
+/**
+ * Takes the rows that PostgreSQL quotes out of an error and its causes: a bug is shown whole, but
+ * not with the hashes of whoever was changed.
+ */
+export function withoutRows(error: unknown): unknown {
+  const seen = new Set<unknown>();
+  for (let at = error; at instanceof Error && !seen.has(at); at = at.cause) {
+    seen.add(at);
+    Reflect.deleteProperty(at, 'detail');
+  }
+  return error;
 }
 
 /** Why a listener could not be opened, and which setting gives it another place. */

@@ -2,7 +2,7 @@ import { version } from '#server/version.ts';
 import { understand } from './arguments.ts';
 import type { Terminal } from './command.ts';
 import { commands } from './commands.ts';
-import { sentencesOf } from './failure.ts';
+import { sentencesOf, withoutRows } from './failure.ts';
 import { explanation, overview, program } from './help.ts';
 
 const terminal: Terminal = {
@@ -34,7 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return await asked.command.run(asked.input, terminal);
   } catch (error) {
     const sentences = sentencesOf(error);
-    if (sentences === undefined) throw error;
+    if (sentences === undefined) throw withoutRows(error);
     for (const sentence of sentences) terminal.error(sentence);
     return 1;
   }

@@ -159,12 +159,20 @@ describe('gatehouse user', () => {
     ['user create cy@example.com --password-stdin', '', 'stdin is empty'],
     ['user create cy@example.com', 'a secret 1\n', 'pipe it in with --password-stdin'],
     ['user create c --password-stdin', 'a secret 1\n', 'A login has 3 to 255 characters'],
+    [
+      `user create cy@example.com --name ${'x'.repeat(256)} --password-stdin`,
+      'a secret 1\n',
+      'A name has at most 255 characters',
+    ],
+    [`user create ${'e\u0301'.repeat(150)} --password-stdin`, 'a secret 1\n', 'A login has 3 to'],
+    ['user create \ufb03 --password-stdin', 'a secret 1\n', 'A login has 3 to'],
     ['user set-password cy@example.com --password-stdin', 'a secret 1\n', 'There is no user'],
     ['user disable cy@example.com', '', 'There is no user'],
     ['user list --limit many', '', '--limit must be a whole number'],
   ])('%s is refused with a sentence', async (line, stdin, sentence) => {
     const { code, stderr } = await gatehouse(line, stdin);
     expect(stderr).toContain(sentence);
+    expect(stderr).not.toContain('argon2');
     expect(code).toBe(1);
   });
 });

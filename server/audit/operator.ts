@@ -42,7 +42,11 @@ export async function recorded<Result>(
   };
   try {
     await write('begun', '');
-    const result = await work();
+    const result = await work().catch(async (error: unknown) => {
+      // The error says why; that this could not be written down as well would hide it.
+      await write('failed', '').catch(() => {});
+      throw error;
+    });
     const target = targetOf(result);
     await write(target === undefined ? 'refused' : 'done', target ?? '');
     return result;

@@ -9,6 +9,7 @@ import {
   setPasswordHash,
   setUserDisabled,
   type User,
+  userProblem,
 } from './user.ts';
 
 /** A user as operators see them: without the password hash. */
@@ -63,9 +64,8 @@ export function openRoster(url: string): Roster {
       return (await listUsers(database, loginKeyOf(after) ?? '', countMax)).map(listed);
     },
     async create({ login, name, password }) {
-      if (loginKeyOf(login) === undefined) {
-        return { problem: 'A login has 3 to 255 characters and no control characters.' };
-      }
+      const problem = userProblem(login, name);
+      if (problem !== undefined) return { problem };
       const passwordHash = await hashed(password);
       if (typeof passwordHash !== 'string') return passwordHash;
       const user = await insertUser(database, { login, name, passwordHash });

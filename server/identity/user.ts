@@ -21,6 +21,7 @@ interface UserRow {
 }
 
 const loginCharactersMax = 255;
+const nameCharactersMax = 255;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
@@ -34,6 +35,17 @@ export function loginKeyOf(login: string): string | undefined {
   const characters = [...key].length;
   if (characters < 3 || characters > loginCharactersMax) return undefined;
   return /[\p{Cc}\p{Cs}]/u.test(key) ? undefined : key;
+}
+
+/** Why a user cannot have this login or name, as a sentence; undefined: they can. */
+export function userProblem(login: string, name: string): string | undefined {
+  const characters = [...login.trim()].length;
+  if (loginKeyOf(login) === undefined || characters < 3 || characters > loginCharactersMax) {
+    return `A login has 3 to ${loginCharactersMax} characters and no control characters.`;
+  }
+  return [...name].length > nameCharactersMax || /[\p{Cc}\p{Cs}]/u.test(name)
+    ? `A name has at most ${nameCharactersMax} characters and no control characters.`
+    : undefined;
 }
 
 /** True for what can be a user's login at sign-up: one mail address, loosely (RFC 5321 decides). */

@@ -112,6 +112,8 @@ export function openDatabase(options: DatabaseOptions): Database {
           const answerLost = isLostAnswer(error);
           throw new DatabaseUnavailable('PostgreSQL does not answer', { cause: error, answerLost });
         }
+        // The row that broke a rule, with hashes in it: for no log and no terminal.
+        if (error instanceof Error) Reflect.deleteProperty(error, 'detail');
         throw error;
       }
     },
