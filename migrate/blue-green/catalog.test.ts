@@ -5,7 +5,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate as migrateBank, type Pair, query } from '#migrate/testing/databases.ts';
-import { ownedSequences } from './catalog.ts';
+import { numberingSequences } from './catalog.ts';
 
 // Whole migrations with real processes: on a busy machine they take their time.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -57,15 +57,23 @@ afterAll(async () => {
 
 it('a sequence is known with its column, and whether an index finds its greatest value', async () => {
   await query(pair.blue, 'create table numbered (a bigserial primary key, b bigserial, c serial)');
-  await query(pair.blue, 'create index on numbered (b) where c > 0');
+  await query(
+    pair.blue,
+    `create index on numbered (b) where c > 0; create sequence apart;
+     create table further (d bigint primary key default nextval('apart'))`,
+  );
   const client = new pg.Client({ connectionString: pair.blue });
   await client.connect();
-  const found = await ownedSequences(client, [{ schema: 'public', name: 'numbered' }]);
+  const found = await numberingSequences(client, [
+    { schema: 'public', name: 'numbered' },
+    { schema: 'public', name: 'further' },
+  ]);
   await client.end();
-  expect(found.map(({ column, indexed }) => [column, indexed])).toEqual([
-    ['a', true],
-    ['b', false],
-    ['c', false],
+  expect(found.map(({ sequence, column, indexed }) => [sequence.name, column, indexed])).toEqual([
+    ['apart', 'd', true],
+    ['numbered_a_seq', 'a', true],
+    ['numbered_b_seq', 'b', false],
+    ['numbered_c_seq', 'c', false],
   ]);
 });
 

@@ -155,8 +155,8 @@ export async function foreignKeys(
   }));
 }
 
-/** A sequence that belongs to a column. */
-export interface OwnedSequence {
+/** A sequence that numbers a column. */
+export interface NumberingSequence {
   readonly sequence: TableName;
   readonly table: TableName;
   readonly column: string;
@@ -164,11 +164,14 @@ export interface OwnedSequence {
   readonly indexed: boolean;
 }
 
-/** Sequences that belong to a column of one of these tables. */
-export async function ownedSequences(
+/**
+ * Sequences that number a column of one of these tables: the column owns them, or its default asks
+ * them. One sequence may number several columns.
+ */
+export async function numberingSequences(
   client: pg.Client,
   tables: readonly TableName[],
-): Promise<readonly OwnedSequence[]> {
+): Promise<readonly NumberingSequence[]> {
   const { rows } = await client.query<{
     schema: string;
     name: string;
@@ -177,18 +180,26 @@ export async function ownedSequences(
     column: string;
     indexed: boolean;
   }>(
-    `select n.nspname as schema, s.relname as name, tn.nspname as table_schema,
+    `with mapped as (select to_regclass(m.name)::oid as oid from unnest($1::text[]) m(name)),
+     numbered as (
+       select d.objid as sequence, d.refobjid as "table", d.refobjsubid as "column"
+       from pg_depend d
+       where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+         and d.deptype in ('a', 'i') and d.refobjid in (select m.oid from mapped m)
+       union
+       select d.refobjid, f.adrelid, f.adnum
+       from pg_attrdef f join pg_depend d on d.objid = f.oid
+       where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass
+         and f.adrelid in (select m.oid from mapped m))
+     select n.nspname as schema, s.relname as name, tn.nspname as table_schema,
        t.relname as table_name, a.attname as "column",
        exists (select 1 from pg_index i where i.indrelid = t.oid and i.indisvalid
          and i.indkey[0] = a.attnum and i.indpred is null) as indexed
-     from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
+     from numbered d join pg_class s on s.oid = d.sequence and s.relkind = 'S'
      join pg_namespace n on n.oid = s.relnamespace
-     join pg_class t on t.oid = d.refobjid join pg_namespace tn on tn.oid = t.relnamespace
-     join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-     where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
-       and d.deptype in ('a', 'i') and t.oid in (
-         select to_regclass(m.name)::oid from unnest($1::text[]) m(name))
-     order by 1, 2`,
+     join pg_class t on t.oid = d."table" join pg_namespace tn on tn.oid = t.relnamespace
+     join pg_attribute a on a.attrelid = d."table" and a.attnum = d."column"
+     order by 1, 2, 3, 4, 5`,
     [tables.map(quotedTable)],
   );
   return rows.map((row) => ({

@@ -1,9 +1,11 @@
 import type pg from 'pg';
-import { foreignKeys, ownedSequences, tableShape, toolRights } from './catalog.ts';
+import { foreignKeys, tableShape, toolRights } from './catalog.ts';
+import { readControl } from './control.ts';
 import type { Database } from './database.ts';
 import type { Run } from './migration.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
 import { type Route, sourcesOf } from './resolve.ts';
+import { type SequenceMove, sequenceMoves, unknownEnds } from './sequence.ts';
 import { stragglerLines } from './stragglers.ts';
 
 /** What a plan says; a migration may begin only where `refusals` is empty. */
@@ -35,10 +37,14 @@ export async function plan(run: Run): Promise<Plan> {
   for (const { target } of run.routes.forward.tables) {
     await describeTarget(run.green.main, target, warnings);
   }
+  const fresh = (await readControl(run.green.main)) === undefined;
   for (const route of [run.routes.forward, run.routes.reverse]) {
     if (route === undefined) continue;
     refusals.push(...(await foreignProblems(route)));
-    warnings.push(...(await sequenceWarnings(route)));
+    const moves = await sequenceMoves(route);
+    // Later on the indexes of green may be set aside; the switch looks again.
+    if (fresh) refusals.push(...unknownEnds(route, moves));
+    warnings.push(...sequenceWarnings(route, moves));
   }
   if (run.routes.reverse === undefined) {
     warnings.push('The mapping has no "reverse": after a switch there is no way back.');
@@ -187,17 +193,15 @@ async function foreignProblems(route: Route): Promise<readonly string[]> {
   return problems;
 }
 
-async function sequenceWarnings(route: Route): Promise<readonly string[]> {
-  const targets = route.tables.map(({ target }) => target);
-  const mapped = new Set(route.sequences.map(({ to }) => textOf(to)));
-  const owned = await ownedSequences(route.destination.main, targets);
-  return owned
-    .filter(({ sequence }) => !mapped.has(textOf(sequence)))
-    .map(
-      ({ sequence, table, column }) =>
-        `${route.destination.side}: sequence ${textOf(sequence)} will be set past the greatest ` +
-        `${textOf(table)}.${column}; numbers issued and never stored may come again.`,
-    );
+function sequenceWarnings(route: Route, moves: readonly SequenceMove[]): readonly string[] {
+  return moves.flatMap(({ to, from, columns }) => {
+    if (from !== undefined) return [];
+    const past = columns.map(({ table, name }) => `${textOf(table)}.${name}`).join(', ');
+    return [
+      `${route.destination.side}: sequence ${textOf(to)} will be set past the greatest ${past}; ` +
+        'numbers issued and never stored may come again.',
+    ];
+  });
 }
 
 async function estimate(run: Run): Promise<number> {

@@ -1,35 +1,56 @@
-import { ownedSequences } from './catalog.ts';
+import { numberingSequences } from './catalog.ts';
 import { prepared } from './database.ts';
 import { quoted, quotedTable, type TableName, textOf } from './names.ts';
 import type { Route } from './resolve.ts';
+
+/** A column that a sequence numbers. */
+interface NumberedColumn {
+  readonly table: TableName;
+  readonly name: string;
+  readonly indexed: boolean;
+}
 
 /** How one sequence of the destination is put past what was issued. */
 export interface SequenceMove {
   readonly to: TableName;
   /** The sequence of the origin that it continues. */
   readonly from: TableName | undefined;
-  /** A column that it belongs to: it goes past the greatest value there too. */
-  readonly column:
-    | { readonly table: TableName; readonly name: string; readonly indexed: boolean }
-    | undefined;
+  /** Columns that it numbers: it goes past the greatest value there too. */
+  readonly columns: readonly NumberedColumn[];
 }
 
 /** What has to be moved on a route; asks the catalog, so well before anybody waits. */
 export async function sequenceMoves(route: Route): Promise<readonly SequenceMove[]> {
   const targets = route.tables.map(({ target }) => target);
-  const owned = await ownedSequences(route.destination.main, targets);
   const moves = new Map<string, SequenceMove>();
-  for (const { sequence, table, column, indexed } of owned) {
-    moves.set(textOf(sequence), {
-      to: sequence,
-      from: undefined,
-      column: { table, name: column, indexed },
-    });
+  const found = await numberingSequences(route.destination.main, targets);
+  for (const { sequence, table, column, indexed } of found) {
+    const known = moves.get(textOf(sequence))?.columns ?? [];
+    const columns = [...known, { table, name: column, indexed }];
+    moves.set(textOf(sequence), { to: sequence, from: undefined, columns });
   }
   for (const { from, to } of route.sequences) {
-    moves.set(textOf(to), { to, from, column: moves.get(textOf(to))?.column });
+    moves.set(textOf(to), { to, from, columns: moves.get(textOf(to))?.columns ?? [] });
   }
   return [...moves.values()];
+}
+
+/**
+ * Sequences of which nobody could say, while writers wait, how far they have to go: a sentence each.
+ * What is written after the last look would be numbered again.
+ */
+export function unknownEnds(route: Route, moves: readonly SequenceMove[]): readonly string[] {
+  return moves.flatMap(({ to, from, columns }) => {
+    const unindexed = columns.find(({ indexed }) => !indexed);
+    if (from !== undefined || unindexed === undefined) return [];
+    const { side } = route.destination;
+    const column = `${textOf(unindexed.table)}.${unindexed.name}`;
+    return [
+      `${side}: sequence ${textOf(to)} numbers ${column}, of which no index finds the greatest value ` +
+        `while writers wait. Name it in "sequences" with the sequence of ${route.origin.side} that ` +
+        'it continues, or make an index that begins with the column.',
+    ];
+  });
 }
 
 /**
@@ -37,7 +58,7 @@ export async function sequenceMoves(route: Route): Promise<readonly SequenceMove
  * be looked for in the whole table. It was, shortly before.
  */
 export function quickMoves(moves: readonly SequenceMove[]): readonly SequenceMove[] {
-  return moves.map((move) => (move.column?.indexed ? move : { ...move, column: undefined }));
+  return moves.map((move) => ({ ...move, columns: move.columns.filter((c) => c.indexed) }));
 }
 
 /** How far the origin has issued numbers, per move. */
@@ -49,7 +70,11 @@ export async function issuedNumbers(
     moves.map(async ({ from }) => {
       if (from === undefined) return '0';
       const { rows } = await route.origin.main.query<{ value: string }>(
-        prepared(`select s.last_value::text as value from ${quotedTable(from)} s`, []),
+        prepared(
+          `select (case when s.is_called then s.last_value else s.last_value - 1 end)::text as value
+           from ${quotedTable(from)} s`,
+          [],
+        ),
       );
       return rows[0]?.value ?? '0';
     }),
@@ -63,16 +88,16 @@ export async function moveSequences(
   issued: readonly string[],
 ): Promise<void> {
   await Promise.all(
-    moves.map(({ to, column }, at) => {
-      const stored =
-        column === undefined
-          ? 'null'
-          : `(select max(t.${quoted(column.name)})::bigint from ${quotedTable(column.table)} t)`;
+    moves.map(({ to, columns }, at) => {
+      const past = columns.map(
+        ({ name, table }) =>
+          `, (select max(t.${quoted(name)})::bigint from ${quotedTable(table)} t)`,
+      );
       return route.destination.main.query(
         prepared(
           `select setval($2::text::regclass, past.value)
-           from (select greatest($1::bigint, ${stored}) as value) past, ${quotedTable(to)} s
-           where s.last_value < past.value`,
+           from (select greatest($1::bigint${past.join('')}) as value) past, ${quotedTable(to)} s
+           where s.last_value < past.value or (s.last_value = past.value and not s.is_called)`,
           [issued[at] ?? '0', quotedTable(to)],
         ),
       );

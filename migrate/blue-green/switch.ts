@@ -29,6 +29,7 @@ import {
   quickMoves,
   type SequenceMove,
   sequenceMoves,
+  unknownEnds,
 } from './sequence.ts';
 import { type Ends, warm } from './transfer.ts';
 
@@ -116,6 +117,8 @@ async function getReady(
   }
   for (const source of back ? sourcesOf(back) : []) await captureTable(destination.main, source);
   const moves = await sequenceMoves(route);
+  const unknown = unknownEnds(route, moves);
+  if (unknown.length > 0) throw new Failure(unknown.join('\n'));
   await moveSequences(route, moves, await issuedNumbers(route, moves));
   // What was transferred and deleted would be stepped over by every batch of the switch.
   await origin.main.query('vacuum (skip_locked) migrate.change');
