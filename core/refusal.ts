@@ -68,20 +68,26 @@ export const refusals = {
 
 export type RefusalReason = keyof typeof refusals;
 
+/** What every refusal inherits; no JSON that comes from outside can. */
+const brand = Symbol('refusal');
+const branded = Object.freeze({ [brand]: true as const });
+
 /** An expected refusal. `hint` says what the reader can do; it must never quote a secret. */
 export interface Refusal {
+  readonly [brand]: true;
   readonly refused: RefusalReason;
   readonly hint?: string;
 }
 
 /** Makes a refusal; `hint` replaces the table's sentence on the wire where it may be shown. */
 export function refuse(refused: RefusalReason, hint?: string): Refusal {
-  return hint === undefined ? { refused } : { refused, hint };
+  const refusal: Refusal = Object.create(branded);
+  return Object.assign(refusal, hint === undefined ? { refused } : { refused, hint });
 }
 
-/** Tells a refusal from any other value that a decision may return. */
+/** Tells a refusal from any other value that a decision may return, whatever its members. */
 export function isRefusal(value: unknown): value is Refusal {
-  return typeof value === 'object' && value !== null && 'refused' in value;
+  return typeof value === 'object' && value !== null && brand in value;
 }
 
 function r<E extends string>(error: E, status: number, clause: string, description: string) {

@@ -1,6 +1,6 @@
 import type { Client, ClientAuthMethod } from '#core/client.ts';
 import { clientIdCharsMax } from '#core/client-field.ts';
-import { type Refusal, refusals, refuse } from '#core/refusal.ts';
+import { isRefusal, type Refusal, refusals, refuse } from '#core/refusal.ts';
 import { refusalAnswer } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
 import type { ClientWithSecrets } from '#server/store/client.ts';
@@ -41,7 +41,7 @@ export async function presentedClient(
   parameters: Parameters,
 ): Promise<PresentedClient | Refusal> {
   const presented = presentedCredentials(authorization, parameters);
-  if ('refused' in presented) return presented;
+  if (isRefusal(presented)) return presented;
   const freshness = node.feed.fresh();
   if (freshness !== undefined) await freshness;
   const born = node.feed.known();

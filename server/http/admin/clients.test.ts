@@ -246,6 +246,17 @@ describe('PATCH /admin/clients/:id', () => {
     expect((await ask('GET', path)).body).toEqual(before);
   });
 
+  test('a member of any name is no refusal: fields that are unknown are ignored', async () => {
+    const { body: client } = await ask('POST', '/admin/clients', { scope: 'a' });
+    for (const value of ['zzz', 'rate_limited', true]) {
+      const add = [{ op: 'add', path: '/refused', value }];
+      const answer = await ask('PATCH', `/admin/clients/${client.client_id}`, add);
+      expect(answer.status).toBe(200);
+      expect(answer.body).toMatchObject({ client_id: client.client_id, scope: 'a' });
+      expect(answer.body).not.toHaveProperty('refused');
+    }
+  });
+
   test('patches side by side lose nothing of each other', async () => {
     const { client_id } = await created();
     const answers = await Promise.all(
