@@ -48,6 +48,19 @@ describe('the log is append-only for the role of the server', () => {
     expect(entries).toMatchObject([{ action: 'client.create', actorName: 'deploy job', count: 1 }]);
   });
 
+  test('it takes any text of strangers, and what looks like an escape of it', async () => {
+    const id = randomUUID();
+    const texts = ['k\\u0000', '\\\\u0000', 'a\0b', '\ud800', '\\ud800', '"'];
+    const detail = { texts, name: 'k\\u0000' };
+    const made = entry({ target: { kind: 'client', id }, reason: 'r\\u0000', detail });
+    await insertEntries(store.database, [made]);
+    const { entries } = await listEntries(store.database, { ...any, target: id }, undefined, 10);
+    const kept = ['k\\u0000', '\\\\u0000', 'a?b', '\ufffd', '\\ud800', '"'];
+    expect(entries).toMatchObject([
+      { reason: 'r\\u0000', detail: { texts: kept, name: 'k\\u0000' } },
+    ]);
+  });
+
   test.each([
     "update audit set actor = 'somebody else' where true",
     'delete from audit where true',

@@ -51,7 +51,10 @@ function storable(text: string, charsMax: number): string {
 }
 
 function detailOf({ detail = {} }: AuditEntry): string {
-  const text = JSON.stringify(detail).replaceAll('\\u0000', '?').toWellFormed();
+  // Cleaned before it is JSON, in which a text may look like an escape and be none.
+  const text = JSON.stringify(detail, (_, value: unknown) =>
+    typeof value === 'string' ? storable(value, detailBytesMax) : value,
+  );
   return Buffer.byteLength(text) <= detailBytesMax ? text : '{"left_out":"too long"}';
 }
 
