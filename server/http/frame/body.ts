@@ -70,9 +70,10 @@ export async function readJson(
  * same checks 1.1 us.
  */
 export function parseForm(text: string, several: ReadonlySet<string> = none): Form | Refusal {
+  const crowd = parametersFault(text);
+  if (crowd !== undefined) return crowd;
   const values = new Map<string, string>();
   let others: Map<string, string[]> | undefined;
-  let count = 0;
   for (let start = 0; start < text.length; ) {
     const ampersand = text.indexOf('&', start);
     const end = ampersand === -1 ? text.length : ampersand;
@@ -82,10 +83,6 @@ export function parseForm(text: string, several: ReadonlySet<string> = none): Fo
     const value = split === end ? '' : decoded(text.slice(split + 1, end));
     start = end + 1;
     if (value === '') continue;
-    count += 1;
-    if (count > formParametersMax) {
-      return refuse('malformed_request', `More than ${formParametersMax} parameters were sent.`);
-    }
     if (name.includes('\0') || value.includes('\0')) {
       return refuse('malformed_request', 'A parameter holds U+0000.');
     }
@@ -101,6 +98,21 @@ export function parseForm(text: string, several: ReadonlySet<string> = none): Fo
     }
   }
   return formOver(values, others);
+}
+
+/**
+ * Refuses a form or query of more than 200 parameters, empty ones too, before anything is decoded:
+ * 64 KiB of `%&` would take 120 ms to read, in Hono's reader of queries more.
+ */
+export function parametersFault(text: string): Refusal | undefined {
+  let count = 1;
+  for (let at = text.indexOf('&'); at !== -1; at = text.indexOf('&', at + 1)) {
+    if (at + 1 < text.length) count += 1;
+    if (count > formParametersMax) {
+      return refuse('malformed_request', `More than ${formParametersMax} parameters were sent.`);
+    }
+  }
+  return undefined;
 }
 
 function formOver(

@@ -57,6 +57,16 @@ describe('every answer', () => {
     expect(server.logText()).not.toContain('secret-in');
   });
 
+  test('a query of more than 200 parameters is refused before any route reads it', async () => {
+    const server = await serve((app) => app.get('/x', (c) => json(200, { a: c.req.query('a') })));
+    const ask = (pairs: number) => fetch(`${server.url}/x?${'%&'.repeat(pairs - 1)}a=1`);
+    expect(await (await ask(200)).json()).toEqual({ a: '1' });
+    const refused = await ask(201);
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ error: 'invalid_request' });
+    expect(server.log()).toMatchObject([{ status: 200 }, { status: 400, route: '/x' }]);
+  });
+
   test('under an https issuer has Strict-Transport-Security', async () => {
     const env = { GATEHOUSE_ISSUER: 'https://auth.example' };
     const server = await serve((app) => app.get('/x', () => json(200, {})), env);

@@ -8,7 +8,15 @@ import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
 import type { Tracing } from '#server/operation/tracing.ts';
 import { DatabaseUnavailable } from '#server/store/database.ts';
-import { type Ctx, type Env, refusalAnswer, requestHeader, type Socketed } from './answer.ts';
+import {
+  type Ctx,
+  type Env,
+  refusalAnswer,
+  requestHeader,
+  requestQuery,
+  type Socketed,
+} from './answer.ts';
+import { parametersFault } from './body.ts';
 import { addressReader } from './client-address.ts';
 
 export interface FrameOptions {
@@ -64,7 +72,9 @@ export function createFrame(options: FrameOptions): Hono<Env> {
     const method = knownMethod(c.req.method);
     let traceId: string | undefined;
     try {
-      if (tracing === undefined || quietRoutes.has(route)) await next();
+      const crowd = parametersFault(requestQuery(c));
+      if (crowd !== undefined) c.res = refusalAnswer(crowd, { admin });
+      else if (tracing === undefined || quietRoutes.has(route)) await next();
       else {
         const listener = admin ? 'admin' : 'public';
         const traceparent = requestHeader(c, 'traceparent');
