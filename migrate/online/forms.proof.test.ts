@@ -7,7 +7,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#server/postgres/embedded.ts';
 import type { Form } from './form.ts';
-import { forms } from './forms.ts';
+import { formOf, forms } from './forms.ts';
 import { blocksWrites } from './lock.ts';
 import { type Load, openLoad } from './proof/load.ts';
 import { watchWaits } from './proof/lock-waits.ts';
@@ -147,6 +147,19 @@ function prove(installation: string, major: number): void {
       }
     },
   );
+
+  test('what is allowed by itself blocks as long as a scan beside what locks more: the control', async () => {
+    const trials = await judged({
+      ...formOf('validate-constraint'),
+      verdict: 'refused',
+      harm: 'blocks',
+      example: {
+        sql: 'alter table busy add constraint a check (n >= 0) not valid, validate constraint a',
+      },
+    });
+    expect(trials[0]).toMatchObject({ lock: 'ACCESS EXCLUSIVE', error: undefined });
+    expect(Math.max(...trials.map(({ lockWaitMs }) => lockWaitMs))).toBeGreaterThan(lockMsMax);
+  });
 
   test('without a lock timeout writers wait as long as the long transaction: the control', async () => {
     const long = await connect();

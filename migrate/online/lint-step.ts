@@ -1,3 +1,4 @@
+import type { Use } from './classify-column.ts';
 import { formOf } from './forms.ts';
 import { blocksWrites } from './lock.ts';
 import { type Judged, kindOf, type Step } from './script.ts';
@@ -24,7 +25,7 @@ export function stepFindings(
     if (step.kind !== 'transaction') continue;
     const locked = new Set<string>();
     for (const statement of step.statements) {
-      if (locked.size > 0 && isSlow(statement, fresh)) say('slow-under-lock', statement.line);
+      if (isSlowUnderLock(statement, locked, fresh)) say('slow-under-lock', statement.line);
       const own = lockedBy(statement, fresh);
       const another = own.some((relation) => !locked.has(relation));
       if (locked.size > 0 && another) say('several-tables', statement.line);
@@ -49,11 +50,25 @@ export function lockedBy(
   });
 }
 
-function isSlow(statement: Judged, fresh: ReadonlySet<string>): boolean {
-  return statement.uses.some(({ form: id, relation }) => {
-    if (id === undefined) return false;
-    const { hold } = formOf(id);
-    const slow = hold === 'scan' || hold === 'rewrite';
-    return slow && (readers.includes(id) || !fresh.has(relation));
-  });
+/**
+ * True where something slow is done while a lock keeps writers out: one of a statement before, or of
+ * another command of the same `alter table`, which takes the strongest first and keeps it.
+ */
+function isSlowUnderLock(
+  { uses }: Judged,
+  locked: ReadonlySet<string>,
+  fresh: ReadonlySet<string>,
+): boolean {
+  const blocking = uses.filter((use) => lockedBy({ uses: [use] }, fresh).length > 0);
+  // What blocks by itself is judged by its form.
+  return uses
+    .filter((use) => isSlow(use, fresh))
+    .some((use) => locked.size > 0 || (blocking.length > 0 && !blocking.includes(use)));
+}
+
+function isSlow({ form: id, relation }: Use, fresh: ReadonlySet<string>): boolean {
+  if (id === undefined) return false;
+  const { hold } = formOf(id);
+  const slow = hold === 'scan' || hold === 'rewrite';
+  return slow && (readers.includes(id) || !fresh.has(relation));
 }

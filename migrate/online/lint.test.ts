@@ -108,6 +108,20 @@ test('two tables in one transaction are refused; the two of one foreign key are 
   ).toEqual([]);
 });
 
+test('commands of one alter table are judged together: a slow one beside one that blocks is refused', () => {
+  const beside = (command: string) => `alter table busy ${command}, validate constraint c`;
+  const check = 'alter table busy add constraint c check (n >= 0) not valid';
+  const slow = ['slow-under-lock'];
+  expect(refused(beside('add constraint c check (n >= 0) not valid'))).toEqual(slow);
+  expect(refused(beside('alter column v set default 3'), 'expand', check)).toEqual(slow);
+  const foreign = 'add constraint c foreign key (p) references other (id) not valid';
+  expect(refused(beside(foreign))).toEqual(slow);
+  expect(refused(beside('alter column v set statistics 5'), 'expand', check)).toEqual([]);
+  expect(refused('alter table busy alter column v set default 3, alter v drop not null')).toEqual(
+    [],
+  );
+});
+
 test('a star is found in views, queries and function bodies, and a product or a count is none', () => {
   const body = (sql: string) =>
     `create function f() returns integer language plpgsql as $$begin ${sql}; return 1; end$$`;

@@ -73,9 +73,11 @@ export const rules: readonly Rule[] = [
   },
   {
     id: 'slow-under-lock',
-    about: 'nothing slow after a lock that keeps writers out',
-    why: 'The lock of the statement before is held until the slow one is done.',
-    instead: 'put `-- migrate:commit` between them',
+    about: 'nothing slow under a lock that keeps writers out',
+    why:
+      'The lock of the statement before, or of another command of the same `alter table`, is held ' +
+      'until the slow one is done.',
+    instead: 'make them statements of their own, with `-- migrate:commit` between them',
     example:
       'alter table busy add constraint added check (n >= 0) not valid;\n' +
       'alter table busy validate constraint added',
