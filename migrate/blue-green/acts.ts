@@ -38,7 +38,11 @@ export async function runFollow(run: Run, input: Input): Promise<Answer> {
 
 /** Compares both sides, lists what it finds, and refuses where they differ. */
 export async function verified(run: Run, input: Input): Promise<Verdict> {
-  const verdict = await verify(run, { ...paceAsked(input), all: input.flag('all') });
+  const verdict = await verify(run, {
+    ...paceAsked(input),
+    all: input.flag('all'),
+    differencesMax: input.count('differences-max', 200_000, 1, 1e6),
+  });
   for (const { side, table, key, kind } of verdict.differences.slice(0, 20)) {
     run.report.line(`${side}: ${table} ${JSON.stringify(key)} ${kind}`);
   }

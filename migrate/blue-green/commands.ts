@@ -47,13 +47,20 @@ const followOptions: Readonly<Record<string, Option>> = {
   batch: { type: 'string', value: 'N', about: 'Changes in a batch; default 5000.' },
   once: { type: 'boolean', about: 'Ends when nothing is pending, instead of going on.' },
 };
-const all: Option = {
-  type: 'boolean',
-  about: 'Compares every range, also those that nothing has touched since they agreed.',
+const verifyOptions: Readonly<Record<string, Option>> = {
+  all: {
+    type: 'boolean',
+    about: 'Compares every range, also those that nothing has touched since they agreed.',
+  },
+  'differences-max': {
+    type: 'string',
+    value: 'N',
+    about: 'Compares no further once so many rows differ, and fails; default 200000.',
+  },
 };
 const switchOptions: Readonly<Record<string, Option>> = {
   ...paceOptions,
-  all,
+  ...verifyOptions,
   'hold-ms': {
     type: 'string',
     value: 'MS',
@@ -138,7 +145,7 @@ export const commands: readonly Command[] = [
       'Also in the other direction, which proves that the way back loses nothing.',
       'What it finds is listed by key and kept for "migrate repair". Ends with 1 if it finds anything.',
     ],
-    options: { ...paceOptions, all },
+    options: { ...paceOptions, ...verifyOptions },
     example: [
       example('verify'),
       'verify: 20183 rows in 16 ranges agree, every check holds (950 ms)',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { corrupt, corruptOneRow, isListed, makeDice } from '#migrate/testing/corruption.ts';
 import { migrate, type Pair, query } from '#migrate/testing/databases.ts';
+import { asItIs, openTables } from '#migrate/testing/tables.ts';
 import { startWriters } from '#migrate/testing/writers.ts';
 
 // Whole migrations with real processes: on a busy machine they take their time.
@@ -181,5 +182,44 @@ describe('after the switch', () => {
     expect(blue).toEqual(green);
     expect(blue?.bad).toBe(0);
     expect(Number(blue?.n)).toBeGreaterThan(5);
+  });
+});
+
+describe('where more rows may differ than are looked at one by one', () => {
+  it('what is merely late hides no corruption of a later range, and too many are no agreement', async () => {
+    const sql =
+      'create table a (id int primary key, v int); create table b (id int primary key, v int)';
+    const fill = ['a', 'b'].map(
+      (t) => `insert into ${t} select i, 0 from generate_series(1, 400) i`,
+    );
+    const narrow = (name: string) => ({ ...asItIs(name, ['id'], ['v']), rangeRows: 100 });
+    const tables = await openTables({ blue: [sql, ...fill].join(';'), green: sql }, [
+      narrow('a'),
+      narrow('b'),
+    ]);
+    try {
+      await tables.runAll('prepare', 'copy', 'follow --once');
+      await corrupt(
+        tables,
+        'green',
+        'update b set v = 7 where id = 250; delete from b where id = 350',
+      );
+      await query(tables.blue, 'update a set v = 1');
+      const few = ['verify', '--all', '--workers', '1', '--differences-max'];
+      await expect(tables.run(...few, '1')).rejects.toThrow(/^verify: 1 or more rows differ/);
+      await query(tables.blue, 'update a set v = 2');
+      await expect(tables.run(...few, '20')).rejects.toThrow(/^verify: 4 rows differ/);
+      await tables.runAll('repair --side green --found');
+      // While it compares, rows go on being late: more of them than are looked at one by one.
+      let stopped = false;
+      const writing = (async () => {
+        while (!stopped) await query(tables.blue, 'update a set v = v + 1');
+      })();
+      expect(await tables.run(...few, '20')).toMatch(/every check holds/);
+      stopped = true;
+      await writing;
+    } finally {
+      await tables.close();
+    }
   });
 });

@@ -3,7 +3,7 @@ import { brokenChecks, type Sessions } from './checks.ts';
 import { note } from './control.ts';
 import { type Database, withSession } from './database.ts';
 import { type Difference, storeDifferences } from './difference.ts';
-import { atExactPoint, withEnds } from './follow.ts';
+import { atExactPoint, takeBatch, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { textOf } from './names.ts';
 import { atPace, type Pace, type PaceOptions } from './pace.ts';
@@ -17,6 +17,7 @@ import {
 } from './projection.ts';
 import { readRanges } from './range.ts';
 import type { Route } from './resolve.ts';
+import type { Ends } from './transfer.ts';
 import {
   forgetMarks,
   isTouched,
@@ -30,7 +31,7 @@ import {
 /** What a verification found. */
 export interface Verdict {
   readonly differences: readonly Difference[];
-  /** There were more than are listed. */
+  /** Too many differ: the comparison was not carried to its end. */
   readonly more: boolean;
   /** Sentences of checks that do not hold. */
   readonly broken: readonly string[];
@@ -41,16 +42,18 @@ export interface Verdict {
   readonly ms: number;
 }
 
-/** True: both sides hold the same, and every check holds. */
+/** True: everything was compared, both sides hold the same, and every check holds. */
 export const isSound = (verdict: Verdict) =>
-  verdict.differences.length === 0 && verdict.broken.length === 0;
-
-/** Keys that are compared one by one at most; past that a table is simply wrong. */
-const suspectsMax = 200_000;
+  verdict.differences.length === 0 && verdict.broken.length === 0 && !verdict.more;
 
 export interface VerifyOptions extends PaceOptions {
   /** Compares every range, also those that nothing has touched since they were last compared. */
   readonly all: boolean;
+  /**
+   * So many rows are looked at one by one at a time; where so many do differ it ends, and says that
+   * there may be more.
+   */
+  readonly differencesMax: number;
 }
 
 /** A range that is to be compared. */
@@ -67,6 +70,8 @@ interface Suspect {
 
 /** What was counted while ranges were compared. */
 interface Counted {
+  /** Keys that are to be looked at one by one. */
+  suspects: number;
   rows: number;
   ranges: number;
   untouched: number;
@@ -78,42 +83,52 @@ const placeOf = (route: Route, table: ResolvedTable) =>
   `${route.destination.side} ${textOf(table.target)}`;
 
 /**
- * Compares both databases in both directions while writes go on. First counts and hashes of every
- * range that was touched since it was last compared, at any moment; ranges that differ are looked at
- * row by row; what still differs is compared at one exact point, where the checks run too. Nothing
- * that was merely under way is reported.
+ * Compares both databases in both directions while writes go on. First the side that is kept in step
+ * takes what waits for it; then counts and hashes of every range that was touched since it was last
+ * compared, at any moment; ranges that differ are looked at row by row; what still differs is compared
+ * at one exact point, where the checks run too. Nothing that was merely under way is reported.
  */
 export async function verify(run: Run, options: VerifyOptions): Promise<Verdict> {
   const startedMs = performance.now();
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const flow = routeOf(run, phase);
   const routes = [run.routes.forward, run.routes.reverse].filter((route) => route !== undefined);
-  const suspects: Suspect[] = [];
-  const counted: Counted = { rows: 0, ranges: 0, untouched: 0, touched: new Set() };
-  for (const route of routes) {
-    suspects.push(...(await suspectsOf(run, route, flow.origin, options, counted)));
-  }
-  const places = routes.flatMap((route) => route.tables.map((table) => placeOf(route, table)));
-  const untouched = new Set(places.filter((place) => !counted.touched.has(place)));
-  const verdict = await withEnds(flow, (ends) =>
-    atExactPoint(ends, flow, async () => {
-      const sessions: Sessions =
-        flow.origin.side === 'blue'
-          ? { blue: ends.origin, green: ends.destination }
-          : { blue: ends.destination, green: ends.origin };
+  const counted: Counted = { suspects: 0, rows: 0, ranges: 0, untouched: 0, touched: new Set() };
+  const verdict = await withEnds(flow, async (ends) => {
+    await drain(run, ends, flow);
+    const sessions: Sessions =
+      flow.origin.side === 'blue'
+        ? { blue: ends.origin, green: ends.destination }
+        : { blue: ends.destination, green: ends.origin };
+    let suspects: readonly Suspect[] = [];
+    let more = false;
+    for (const route of routes) {
+      let pieces = await piecesOf(run, route);
+      while (pieces.length > 0 && !more) {
+        counted.suspects = keysIn(suspects);
+        const found = await suspectsOf(run, route, flow.origin, options, pieces, counted);
+        suspects = [...suspects, ...found.suspects];
+        pieces = found.skipped;
+        if (pieces.length === 0) break;
+        // What was late is no suspect any more, so there is room for those of the ranges skipped.
+        suspects = await atExactPoint(ends, flow, () => stillSuspect(suspects, sessions));
+        more = keysIn(suspects) >= options.differencesMax;
+      }
+    }
+    const untouched = new Set(routes.flatMap(placesOf).filter((at) => !counted.touched.has(at)));
+    return atExactPoint(ends, flow, async () => {
       const differences = [];
       for (const suspect of suspects) differences.push(...(await compareKeys(suspect, sessions)));
-      return { differences, broken: await brokenChecks(run, sessions, untouched) };
-    }),
-  );
+      return { differences, more, broken: await brokenChecks(run, sessions, untouched) };
+    });
+  });
   await storeDifferences(run.green.main, verdict.differences);
   if (verdict.broken.length > 0) {
     await Promise.all([forgetMarks(run.blue.main), forgetMarks(run.green.main)]);
   }
   const ms = Math.round(performance.now() - startedMs);
-  const all = suspects.reduce((sum, { keys }) => sum + keys.length, 0);
-  const { rows, ranges } = counted;
-  const found = { rows, ranges, untouched: counted.untouched, more: all >= suspectsMax, ms };
+  const { rows, ranges, untouched } = counted;
+  const found = { rows, ranges, untouched, more: verdict.more, ms };
   await note(run.green, 'verified', {
     ...found,
     differences: verdict.differences.length,
@@ -122,20 +137,47 @@ export async function verify(run: Run, options: VerifyOptions): Promise<Verdict>
   return { ...verdict, ...found };
 }
 
+const keysIn = (suspects: readonly Suspect[]) =>
+  suspects.reduce((sum, { keys }) => sum + keys.length, 0);
+
+const placesOf = (route: Route) => route.tables.map((table) => placeOf(route, table));
+
+/** Brings what waits, so that rows which are late by much are not looked at one by one. */
+async function drain(run: Run, ends: Ends, flow: Route): Promise<void> {
+  for (let rowsDone = 0; ; ) {
+    run.signal.throwIfAborted();
+    const { changes, complete, lagMs } = await takeBatch(ends, flow, 20_000);
+    rowsDone += changes;
+    if (complete) return;
+    run.report.progress({
+      phase: `verify: what waits for ${flow.destination.side}`,
+      rowsDone,
+      lagMs,
+    });
+  }
+}
+
+async function piecesOf(run: Run, route: Route): Promise<readonly Piece[]> {
+  const pieces: Piece[] = [];
+  for (const table of route.tables) {
+    for (const range of await rangesOf(run, route, table)) pieces.push({ table, range });
+  }
+  return pieces;
+}
+
+/** Keys of ranges that differ; and of these the ranges for which there was no room. */
 async function suspectsOf(
   run: Run,
   route: Route,
   live: Database,
   options: VerifyOptions,
+  pieces: readonly Piece[],
   counted: Counted,
-): Promise<readonly Suspect[]> {
+): Promise<{ readonly suspects: readonly Suspect[]; readonly skipped: readonly Piece[] }> {
   const back = route === run.routes.forward ? run.routes.reverse : run.routes.forward;
-  const queue: Piece[] = [];
-  for (const table of route.tables) {
-    for (const range of await rangesOf(run, route, table)) queue.push({ table, range });
-  }
+  const queue = [...pieces];
   const suspects: Suspect[] = [];
-  let keys = 0;
+  const skipped: Piece[] = [];
   const work = (pace: Pace<Piece>) =>
     withEnds(route, async ({ origin, destination }) => {
       for (let next = await pace.next(); next !== undefined; next = await pace.next()) {
@@ -151,6 +193,12 @@ async function suspectsOf(
           hashOf(origin, rangeHash(table, 'origin', range)),
           hashOf(destination, rangeHash(table, 'destination', range)),
         ]);
+        const agree = ours.rows === theirs.rows && ours.hash === theirs.hash;
+        await markRange(destination, table, range, agree ? theirs : undefined);
+        if (!agree && counted.suspects >= options.differencesMax) {
+          skipped.push(next);
+          continue;
+        }
         counted.rows += Number(theirs.rows);
         counted.ranges += 1;
         run.report.progress({
@@ -159,16 +207,27 @@ async function suspectsOf(
           rowsAll: counted.rows + queue.length * table.rangeRows,
           slowed: pace.slowed(),
         });
-        const agree = ours.rows === theirs.rows && ours.hash === theirs.hash;
-        await markRange(destination, table, range, agree ? theirs : undefined);
-        if (agree || keys >= suspectsMax) continue;
+        if (agree) continue;
         const found = await differingKeys(origin, destination, table, range);
-        keys += found.length;
+        counted.suspects += found.length;
         if (found.length > 0) suspects.push({ route, table, keys: found });
       }
     });
   await atPace(run.signal, live, options, queue, work);
-  return suspects;
+  return { suspects, skipped };
+}
+
+/** At an exact point: what differs even here. */
+async function stillSuspect(
+  suspects: readonly Suspect[],
+  sessions: Sessions,
+): Promise<readonly Suspect[]> {
+  const still: Suspect[] = [];
+  for (const suspect of suspects) {
+    const keys = await differingOf(suspect, sessions);
+    if (keys.length > 0) still.push({ ...suspect, keys: keys.map(({ key }) => key) });
+  }
+  return still;
 }
 
 /**
@@ -248,7 +307,12 @@ async function differingKeys(
   );
 }
 
-async function compareKeys(suspect: Suspect, sessions: Sessions): Promise<readonly Difference[]> {
+interface Differing {
+  readonly key: string;
+  readonly kind: Difference['kind'];
+}
+
+async function differingOf(suspect: Suspect, sessions: Sessions): Promise<readonly Differing[]> {
   const { route, table, keys } = suspect;
   const values = [`[${keys.join(',')}]`];
   const ours = await rowHashes(
@@ -261,12 +325,19 @@ async function compareKeys(suspect: Suspect, sessions: Sessions): Promise<readon
     rowHashesOfKeys(table, 'destination'),
     values,
   );
-  return keys.flatMap((key): readonly Difference[] => {
+  return keys.flatMap((key): readonly Differing[] => {
     const [expected, actual] = [ours.get(key), theirs.get(key)];
     if (expected === actual) return [];
     const kind = actual === undefined ? 'missing' : expected === undefined ? 'extra' : 'differs';
+    return [{ key, kind }];
+  });
+}
+
+async function compareKeys(suspect: Suspect, sessions: Sessions): Promise<readonly Difference[]> {
+  const { route, table } = suspect;
+  return (await differingOf(suspect, sessions)).map(({ key, kind }) => {
     const parsed: unknown = JSON.parse(key);
     const texts = Array.isArray(parsed) ? parsed.map(String) : [];
-    return [{ side: route.destination.side, table: textOf(table.target), key: texts, kind }];
+    return { side: route.destination.side, table: textOf(table.target), key: texts, kind };
   });
 }
