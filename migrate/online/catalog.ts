@@ -1,5 +1,13 @@
 import type { ColumnDef, Constraint, Node } from 'libpg-query';
-import { columnsIn, nameOf, objectName, stringsOf, typeOf, type WrittenType } from './tree.ts';
+import {
+  columnsIn,
+  every,
+  nameOf,
+  objectName,
+  stringsOf,
+  typeOf,
+  type WrittenType,
+} from './tree.ts';
 
 /** What the migrations so far tell of a column. */
 interface Column {
@@ -30,11 +38,13 @@ export interface Catalog {
   readonly indexes: Map<string, { readonly table: string; readonly columns: readonly string[] }>;
   /** Domains that have a constraint. */
   readonly domains: Set<string>;
+  /** Functions that the migrations made, without schema. */
+  readonly functions: Set<string>;
 }
 
 /** Knows nothing yet. */
 export function emptyCatalog(): Catalog {
-  return { tables: new Map(), indexes: new Map(), domains: new Set() };
+  return { tables: new Map(), indexes: new Map(), domains: new Set(), functions: new Set() };
 }
 
 /** The constraint of this name, where the migrations show it. */
@@ -51,10 +61,23 @@ export function constraintsOf(catalog: Catalog, table: string): readonly KnownCo
   return [...(catalog.tables.get(table)?.constraints.values() ?? [])];
 }
 
+/** True where what a statement makes may not stay, or may be what is there already. */
+export function isPassing(node: Node): boolean {
+  const made = Object.values<object>(node);
+  const isTemporary = ({ relpersistence }: { relpersistence?: string }) => relpersistence === 't';
+  const [own] = made;
+  if (own === undefined) return false;
+  if ('if_not_exists' in own && own.if_not_exists === true) return true;
+  const kinds = ['relation', 'rel', 'view', 'sequence'];
+  return kinds.flatMap((kind) => every(kind, own)).some(isTemporary);
+}
+
 /** Takes one statement into account, as if it had run. */
 export function learn(catalog: Catalog, node: Node): void {
   if ('CreateStmt' in node) {
     const name = nameOf(node.CreateStmt.relation);
+    // Where one is there already the statement changes nothing; a temporary one hides it.
+    if (isPassing(node) && catalog.tables.has(name)) return;
     const table = tableOf(catalog, name);
     for (const element of node.CreateStmt.tableElts ?? []) {
       if ('ColumnDef' in element) learnColumn(table, name, element.ColumnDef);
@@ -71,6 +94,8 @@ export function learn(catalog: Catalog, node: Node): void {
   } else if ('CreateDomainStmt' in node) {
     const { domainname, constraints = [] } = node.CreateDomainStmt;
     if (constraints.length > 0) catalog.domains.add(stringsOf(domainname).at(-1) ?? '');
+  } else if ('CreateFunctionStmt' in node) {
+    catalog.functions.add(stringsOf(node.CreateFunctionStmt.funcname).at(-1) ?? '');
   } else if ('AlterDomainStmt' in node) {
     catalog.domains.add(stringsOf(node.AlterDomainStmt.typeName).at(-1) ?? '');
   } else if ('DropStmt' in node) {

@@ -1,8 +1,9 @@
 import type { CreateStmt, DropStmt, GrantStmt, Node, RenameStmt, VacuumStmt } from 'libpg-query';
 import type { Catalog } from './catalog.ts';
 import type { Use } from './classify-column.ts';
+import { ofRows } from './classify-rows.ts';
 import { alterTable } from './classify-table.ts';
-import { callsIn, every, nameOf, objectName, optionOf } from './tree.ts';
+import { every, nameOf, objectName, optionOf } from './tree.ts';
 
 /** Statements that make or grant something and lock no table. */
 const objects: readonly string[] = [
@@ -17,9 +18,6 @@ const objects: readonly string[] = [
   'CreateSchemaStmt',
   'CreateExtensionStmt',
 ];
-/** Functions of a `select` that do what they say and nothing else. */
-const tame = ['setval', 'nextval', 'set_config', 'coalesce', 'max', 'min', 'count'];
-
 /** What a statement does, by the ids of forms. `batched`: it is annotated as batches. */
 export function classify(node: Node, catalog: Catalog, batched: boolean): readonly Use[] {
   if ('AlterTableStmt' in node) return alterTable(node.AlterTableStmt, catalog);
@@ -34,7 +32,9 @@ export function classify(node: Node, catalog: Catalog, batched: boolean): readon
     return [{ form: 'rename', relation: nameOf(node.AlterObjectSchemaStmt.relation) }];
   }
   if ('VacuumStmt' in node) return vacuum(node.VacuumStmt);
-  return ofRows(node, batched) ?? ofViews(node) ?? ofOthers(node, catalog);
+  return (
+    ofRows(node, catalog, batched) ?? ofTables(node) ?? ofViews(node) ?? ofOthers(node, catalog)
+  );
 }
 
 function createTable({ relation, inhRelations, partbound, ...rest }: CreateStmt): readonly Use[] {
@@ -80,16 +80,7 @@ function vacuum({ options, rels, is_vacuumcmd }: VacuumStmt): readonly Use[] {
   return (relations.length === 0 ? [''] : relations).map((relation) => ({ form, relation }));
 }
 
-function ofRows(node: Node, batched: boolean): readonly Use[] | undefined {
-  const change = batched ? 'update-batch' : 'update-whole';
-  if ('UpdateStmt' in node) return [{ form: change, relation: nameOf(node.UpdateStmt.relation) }];
-  if ('DeleteStmt' in node) return [{ form: change, relation: nameOf(node.DeleteStmt.relation) }];
-  if ('InsertStmt' in node) {
-    const query = node.InsertStmt.selectStmt;
-    const values = query !== undefined && 'SelectStmt' in query && query.SelectStmt.valuesLists;
-    const form = batched ? 'update-batch' : values ? 'insert' : 'insert-select';
-    return [{ form, relation: nameOf(node.InsertStmt.relation) }];
-  }
+function ofTables(node: Node): readonly Use[] | undefined {
   if ('TruncateStmt' in node) {
     return (node.TruncateStmt.relations ?? []).map((relation) => ({
       form: 'truncate',
@@ -102,10 +93,6 @@ function ofRows(node: Node, batched: boolean): readonly Use[] | undefined {
       relation: 'RangeVar' in relation ? nameOf(relation.RangeVar) : '',
     }));
   }
-  if ('SelectStmt' in node) {
-    const wild = callsIn(node).some((name) => !tame.includes(name));
-    return [{ form: wild ? 'select-call' : 'select', relation: '' }];
-  }
   return undefined;
 }
 
@@ -113,10 +100,6 @@ function ofViews(node: Node): readonly Use[] | undefined {
   if ('ViewStmt' in node) {
     const form = node.ViewStmt.replace === true ? 'replace-view' : 'create-view';
     return [{ form, relation: nameOf(node.ViewStmt.view) }];
-  }
-  if ('CreateTableAsStmt' in node) {
-    const into = node.CreateTableAsStmt.into?.rel;
-    return [{ form: 'create-materialized-view', relation: nameOf(into) }];
   }
   if ('RefreshMatViewStmt' in node) {
     const aside = node.RefreshMatViewStmt.concurrent === true ? '-concurrently' : '';

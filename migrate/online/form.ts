@@ -41,6 +41,8 @@ export interface Form {
   /** The first major version that knows it; absent: 15 and all before. */
   readonly since?: number;
   readonly example: Example;
+  /** Other statements of the form, of a shape of their own. */
+  readonly more?: readonly Example[];
 }
 
 /** Statements that show a form on the table `busy` of the proof. */

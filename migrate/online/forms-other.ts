@@ -1,8 +1,9 @@
 import type { Form } from './form.ts';
 
 const locks =
-  'create function waits() returns void language plpgsql as ' +
-  "'begin lock table busy in exclusive mode; perform pg_sleep(1); end'";
+  'create function waits() returns bigint language plpgsql as ' +
+  "'begin lock table public.busy in exclusive mode; perform pg_sleep(1); return -1; end'";
+const gone = 'drop function if exists waits()';
 
 /** Everything beside tables, and rows. */
 export const otherForms: readonly Form[] = [
@@ -144,7 +145,7 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'update-whole',
-    about: 'update or delete that is not in batches',
+    about: 'update, delete or merge that is not in batches, also within another statement',
     lock: 'ROW EXCLUSIVE',
     hold: 'scan',
     verdict: 'refused',
@@ -152,6 +153,28 @@ export const otherForms: readonly Form[] = [
     why: 'Locks every row that it touches until it is done, and undoes all of it when it fails.',
     instead: 'batches by primary key: `-- migrate:batch table (key)`',
     example: { sql: 'update busy set v = 1 where id <= 40000' },
+    more: [
+      {
+        sql:
+          'with done as (update busy set v = 1 where id <= 40000 returning id) ' +
+          'select count(id) from done',
+      },
+      {
+        sql:
+          'with gone as (delete from busy where id <= 40000 returning id) ' +
+          'insert into other (id) select -id from gone',
+      },
+      {
+        sql:
+          'create table added as with gone as (delete from busy where id <= 40000 returning id) ' +
+          'select id from gone',
+      },
+      {
+        sql:
+          'merge into busy b using other o on b.id = o.id and b.id <= 40000 ' +
+          'when matched then update set v = 1',
+      },
+    ],
   },
   {
     id: 'update-batch',
@@ -168,7 +191,7 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'select',
-    about: 'select of setval, nextval, set_config',
+    about: 'select of what only computes, and of setval and nextval',
     lock: 'NONE',
     hold: 'brief',
     verdict: 'allowed',
@@ -176,8 +199,19 @@ export const otherForms: readonly Form[] = [
     example: { sql: "select setval('busy_numbers', 1000)" },
   },
   {
+    id: 'select-for-update',
+    about: 'select ... for update, for share',
+    lock: 'ROW SHARE',
+    hold: 'until commit',
+    verdict: 'refused',
+    harm: 'blocks',
+    why: 'Who writes those rows waits until the transaction ends.',
+    instead: 'leave the locking out, or do it in batches: `-- migrate:batch table (key)`',
+    example: { sql: 'select id from busy where id <= 40000 for update' },
+  },
+  {
     id: 'select-call',
-    about: 'select, call or execute of what may do anything',
+    about: 'a call of what may do anything, wherever it stands; execute',
     lock: 'EXCLUSIVE',
     hold: 'until commit',
     verdict: 'refused',
@@ -187,8 +221,12 @@ export const otherForms: readonly Form[] = [
     example: {
       before: locks,
       sql: 'select waits()',
-      after: 'drop function if exists waits()',
+      after: gone,
     },
+    more: [
+      { before: locks, sql: 'insert into other (id) values (waits())', after: gone },
+      { before: locks, sql: 'create materialized view added as select waits() as n', after: gone },
+    ],
   },
   {
     id: 'do-block',

@@ -14,6 +14,12 @@ export const forms: readonly Form[] = [
   ...otherForms,
 ];
 
+/** Every form once per shape: with its example, and with each of its further ones. */
+export const shapes: readonly Form[] = forms.flatMap((form) => [
+  form,
+  ...(form.more ?? []).map((example) => ({ ...form, example })),
+]);
+
 const byId: ReadonlyMap<string, Form> = new Map(forms.map((form) => [form.id, form]));
 
 /** A form by its id; throws for an id that no table has. */

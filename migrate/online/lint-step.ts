@@ -8,6 +8,16 @@ type Say = (rule: string, line: number) => void;
 /** They read tables that others know even where they fill one of their own. */
 const readers = ['insert-select', 'create-materialized-view'];
 
+/** Forms after which a table may have many rows; the last two may fill any. */
+const fillers = ['insert-select', 'create-materialized-view', 'update-batch'];
+const fillAny = ['select-call', 'do-block'];
+
+/** The fresh tables that have rows after a statement. */
+export function filledBy({ uses }: Judged, fresh: ReadonlySet<string>): readonly string[] {
+  if (uses.some(({ form = '' }) => fillAny.includes(form))) return [...fresh];
+  return uses.flatMap(({ form = '', relation }) => (fillers.includes(form) ? [relation] : []));
+}
+
 /** What the rules about statements in each other's company say. */
 export function stepFindings(
   judged: readonly Judged[],
@@ -21,11 +31,14 @@ export function stepFindings(
     if (kindOf(statement) === 'transaction' && kindOf(former) === 'transaction') continue;
     say('not-alone', statement.line);
   }
+  const filled = new Set<string>();
   for (const step of steps) {
-    if (step.kind !== 'transaction') continue;
     const locked = new Set<string>();
     for (const statement of step.statements) {
-      if (isSlowUnderLock(statement, locked, fresh)) say('slow-under-lock', statement.line);
+      for (const relation of filledBy(statement, fresh)) filled.add(relation);
+      if (step.kind !== 'transaction') continue;
+      if (isSlowUnderLock(statement, locked, { fresh, filled }))
+        say('slow-under-lock', statement.line);
       const own = lockedBy(statement, fresh);
       const another = own.some((relation) => !locked.has(relation));
       if (locked.size > 0 && another) say('several-tables', statement.line);
@@ -57,18 +70,23 @@ export function lockedBy(
 function isSlowUnderLock(
   { uses }: Judged,
   locked: ReadonlySet<string>,
-  fresh: ReadonlySet<string>,
+  { fresh, filled }: { readonly fresh: ReadonlySet<string>; readonly filled: ReadonlySet<string> },
 ): boolean {
   const blocking = uses.filter((use) => lockedBy({ uses: [use] }, fresh).length > 0);
   // What blocks by itself is judged by its form.
   return uses
-    .filter((use) => isSlow(use, fresh))
+    .filter((use) => isSlow(use, fresh, filled))
     .some((use) => locked.size > 0 || (blocking.length > 0 && !blocking.includes(use)));
 }
 
-function isSlow({ form: id, relation }: Use, fresh: ReadonlySet<string>): boolean {
+/** True where a use takes longer the more rows there are; `filled`: fresh tables that have some. */
+export function isSlow(
+  { form: id, relation }: Use,
+  fresh: ReadonlySet<string>,
+  filled: ReadonlySet<string>,
+): boolean {
   if (id === undefined) return false;
   const { hold } = formOf(id);
   const slow = hold === 'scan' || hold === 'rewrite';
-  return slow && (readers.includes(id) || !fresh.has(relation));
+  return slow && (readers.includes(id) || !fresh.has(relation) || filled.has(relation));
 }

@@ -9,7 +9,7 @@ type Say = (rule: string, line: number) => void;
 export function textFindings(statement: Judged, say: Say): void {
   const { node, line } = statement;
   const bodies = bodiesOf(node).flatMap(bodyTokens);
-  if (hasStar(statement.tokens) || hasStar(bodies)) say('star', line);
+  if (every('A_Star', node).length > 0 || hasStar(bodies)) say('star', line);
   const executes = bodies.some(({ text }, at) => {
     const after = bodies[at + 1]?.text.toLowerCase();
     return text.toLowerCase() === 'execute' && after !== 'function' && after !== 'procedure';
@@ -19,11 +19,16 @@ export function textFindings(statement: Judged, say: Say): void {
   if (!isBounded(statement)) say('batch', line);
 }
 
-/** `*` as a list of columns: what stands before it tells it from a product and from count(*). */
+/**
+ * `*` as a list of columns, in a body that no grammar of SQL reads: what stands around it tells it
+ * from a product and from count(*).
+ */
 function hasStar(tokens: readonly Token[]): boolean {
   return tokens.some(({ text }, at) => {
     const before = tokens[at - 1]?.text.toLowerCase() ?? '';
-    return text === '*' && ['select', 'distinct', 'all', 'returning', ',', '.'].includes(before);
+    const after = tokens[at + 1]?.text.toLowerCase();
+    const opens = ['select', 'distinct', 'all', 'returning', ',', '.'].includes(before);
+    return text === '*' && (opens || after === 'from');
   });
 }
 

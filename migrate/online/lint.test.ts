@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { forms } from './forms.ts';
+import { forms, shapes } from './forms.ts';
 import { type Finding, lint, refusals } from './lint.ts';
 import { type Migration, migrationOf, type Phase } from './migration.ts';
 import { world } from './proof/world.ts';
@@ -22,7 +22,7 @@ function found(sql: string, phase: Phase = 'expand', before = ''): readonly Find
 const refused = (sql: string, phase?: Phase, before?: string) =>
   found(sql, phase, before).flatMap(({ rule, excuse }) => (excuse === undefined ? [rule] : []));
 
-test.for(forms)('$id: its example is recognised, and judged as the table says', (form) => {
+test.for(shapes)('$id: its example is recognised, and judged as the table says', (form) => {
   const { sql, before } = form.example;
   const expected = form.verdict === 'allowed' ? [] : [form.id];
   expect(refused(sql, 'expand', before)).toEqual(expected);
@@ -54,6 +54,62 @@ test('a table made by the same migration is not busy: anything may be done with 
     update fresh set n = 1;
     truncate fresh;`;
   expect(refused(sql)).toEqual([]);
+});
+
+test('a table that may be there already, or hides one that is, is not taken for a new one', () => {
+  const slow = 'alter table busy alter column n type bigint; create index i on busy (p)';
+  const both = ['alter-type', 'create-index'];
+  const one = '(id bigint, n integer)';
+  expect(refused(`create table if not exists busy ${one}; ${slow}`)).toEqual(
+    expect.arrayContaining(both),
+  );
+  expect(refused(`create temp table busy ${one}; ${slow}`)).toEqual(expect.arrayContaining(both));
+  expect(refused('create temp view busy as select 1 as id; truncate busy')).toEqual(['truncate']);
+  expect(refused('create temp table busy as select 1 as id; truncate busy')).toEqual(['truncate']);
+  expect(refused('create table if not exists added as select 1 as id; truncate added')).toEqual([
+    'truncate',
+  ]);
+});
+
+test('what reads a new table that has rows is refused where it locks one that others use', () => {
+  const made = 'create table fresh (id bigint primary key, p bigint)';
+  const filled = `${made};\n-- migrate:commit\ninsert into fresh select id, p from busy`;
+  const key = 'alter table fresh add constraint f foreign key (p) references busy (id)';
+  expect(refused(`${made};\n${key}`)).toEqual([]);
+  expect(refused(`${filled};\n-- migrate:commit\n${key}`)).toEqual(['add-foreign-key']);
+  const validate = 'alter table fresh validate constraint f';
+  expect(refused(`${filled};\n-- migrate:commit\n${key} not valid;\n${validate}`)).toEqual([
+    'slow-under-lock',
+  ]);
+  expect(
+    refused(`${filled};\n-- migrate:commit\n${key} not valid;\n-- migrate:commit\n${validate}`),
+  ).toEqual([]);
+  const index = 'alter table busy add column a integer;\ncreate index on fresh (p)';
+  expect(refused(`${filled};\n-- migrate:commit\n${index}`)).toEqual(['slow-under-lock']);
+});
+
+test('what PostgreSQL computes is known to be harmless, a function of that name by a migration is not', () => {
+  const own = "create function lower(n integer) returns text language sql as 'select null'";
+  const insert = "insert into other (id) select length(lower('A')) from generate_series(1, 2)";
+  expect(refused(insert)).toEqual([]);
+  expect(refused(insert, 'expand', own)).toEqual(['select-call']);
+  expect(refused("insert into other (id) values (app.length('A'))")).toEqual(['select-call']);
+  expect(refused('select pg_sleep(1)')).toEqual(['select-call']);
+  expect(refused("select set_config('lock_timeout', '0', true)")).toEqual(['select-call']);
+});
+
+test('rows are locked by batches only, and what a batch does may stand in a with', () => {
+  expect(refused('select b.id from busy b join other o on b.id = o.id for share')).toEqual([
+    'select-for-update',
+    'select-for-update',
+  ]);
+  expect(refused('insert into other select id from busy for update')).toEqual([
+    'select-for-update',
+  ]);
+  const part = 'select id from busy where id between $1 and $2 for update';
+  const moved = `with p as (${part}) update busy b set v = 1 from p where b.id = p.id`;
+  expect(refused(`-- migrate:batch busy (id)\n${moved}`)).toEqual([]);
+  expect(refused('select id into added from busy; truncate added')).toEqual([]);
 });
 
 test('an annotation with a reason excuses its rule for its statement, and nothing else', () => {
@@ -129,6 +185,9 @@ test('a star is found in views, queries and function bodies, and a product or a 
   expect(refused(body(`delete from other o returning o.${star}`))).toEqual(['star']);
   expect(refused(body('perform count(*) * 2 from other'))).toEqual([]);
   expect(refused(`create view x as select busy.${star} from busy`)).toEqual(['star']);
+  expect(refused('create view x as table busy')).toEqual(['star']);
+  expect(refused(`create view x as select distinct on (id) ${star} from busy`)).toEqual(['star']);
+  expect(refused(body(`return query select distinct on (id) ${star} from busy`))).toEqual(['star']);
 });
 
 test('down may take back what expand added, and may not lose rows of others', () => {

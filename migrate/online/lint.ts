@@ -1,8 +1,8 @@
-import { type Catalog, emptyCatalog, learn } from './catalog.ts';
+import { type Catalog, emptyCatalog, isPassing, learn } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import type { Form } from './form.ts';
 import { formOf } from './forms.ts';
-import { stepFindings } from './lint-step.ts';
+import { filledBy, isSlow, lockedBy, stepFindings } from './lint-step.ts';
 import { textFindings } from './lint-text.ts';
 import type { Migration, Phase } from './migration.ts';
 import { rules } from './rules.ts';
@@ -75,6 +75,7 @@ function read(
   const before = direction === 'down' ? migration.downLine - 1 : 0;
   const found: { rule: string; line: number; form?: Form; message?: string }[] = [];
   const fresh = new Set<string>();
+  const filled = new Set<string>();
   let script: Script = { statements: [], unknown: [] };
   try {
     script = readScript((direction === 'up' ? migration.sql : migration.down) ?? '');
@@ -86,7 +87,8 @@ function read(
   const phase = direction === 'down' ? 'contract' : migration.phase;
   const judged = script.statements.map((statement) => {
     const one = judge(statement, catalog);
-    ofForms(one, { phase, fresh, oldestPostgres }, say);
+    ofForms(one, { phase, fresh, filled, catalog, oldestPostgres }, say);
+    for (const relation of filledBy(one, fresh)) filled.add(relation);
     textFindings(one, say);
     learn(catalog, one.node);
     return one;
@@ -115,6 +117,9 @@ function read(
 interface Surroundings {
   readonly phase: Phase;
   readonly fresh: Set<string>;
+  /** Those of them that have rows, as far as the statements tell. */
+  readonly filled: ReadonlySet<string>;
+  readonly catalog: Catalog;
   readonly oldestPostgres: number;
 }
 
@@ -131,17 +136,26 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
     if (form.since !== undefined && form.since > around.oldestPostgres) {
       say('too-new', statement.line);
     }
-    if (isNew(use, form)) around.fresh.add(use.relation);
-    if (around.fresh.has(use.relation) || form.verdict === 'allowed') continue;
+    if (isNew(use, statement, around.catalog)) around.fresh.add(use.relation);
+    if (around.fresh.has(use.relation) && !isFeltElsewhere(use, around)) continue;
+    if (form.verdict === 'allowed') continue;
     if (form.verdict === 'contract' && around.phase === 'contract') continue;
     say(form.id, statement.line, form);
   }
 }
 
-function isNew(use: Use, form: Form): boolean {
-  return ['create-table', 'create-view', 'create-materialized-view'].includes(form.id)
-    ? use.relation !== ''
-    : false;
+/** Nobody uses what this statement makes: it is there from now on, and was not before. */
+function isNew({ form, relation }: Use, { node }: Judged, { tables }: Catalog): boolean {
+  return (
+    makers.includes(form ?? '') && relation !== '' && !isPassing(node) && !tables.has(relation)
+  );
+}
+
+const makers = ['create-table', 'create-view', 'create-materialized-view', 'create-object'];
+
+/** True where reading a table that nobody uses locks one that others do. */
+function isFeltElsewhere(use: Use, { fresh, filled }: Surroundings): boolean {
+  return isSlow(use, fresh, filled) && lockedBy({ uses: [use] }, fresh).length > 0;
 }
 
 interface Found {
