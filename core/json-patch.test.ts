@@ -153,6 +153,41 @@ test('a patch that doubles the document is stopped', () => {
   expect(applyPatch({ a: 'x'.repeat(100) }, patch)).toMatchObject({ refused: 'malformed_request' });
 });
 
+describe('security 52: a patch costs as much as it is long', () => {
+  const list = (length: number) => Array.from({ length }, () => ({}));
+
+  test('a hundred operations on a large document take less than 100 ms', () => {
+    const patch = [
+      { op: 'add', path: '/metadata', value: list(80_000) },
+      ...Array(patchOperationsMax - 1).fill({ op: 'add', path: '/owner', value: 'a' }),
+    ];
+    expect(applyPatch({}, patch)).toHaveProperty('owner', 'a');
+    const tries = Array.from({ length: 3 }, () => {
+      const before = process.cpuUsage();
+      applyPatch({}, patch);
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1000;
+    });
+    expect(Math.min(...tries)).toBeLessThan(100);
+  });
+
+  test('what is copied counts, though it is removed again', () => {
+    const again = [
+      { op: 'copy', from: '/metadata', path: '/copy' },
+      { op: 'remove', path: '/copy' },
+    ];
+    const document = { metadata: list(30_000) };
+    expect(isRefusal(applyPatch(document, again))).toBe(false);
+    const refused = { refused: 'malformed_request' };
+    expect(applyPatch(document, [...again, ...again])).toMatchObject(refused);
+    // Moving makes nothing.
+    const there = { op: 'move', from: '/metadata', path: '/b' };
+    const back = { op: 'move', from: '/b', path: '/metadata' };
+    const moves = Array.from({ length: 50 }, () => [there, back]).flat();
+    expect(applyPatch(document, moves)).toEqual(document);
+  });
+});
+
 test('a deep patch is refused before it is walked', () => {
   let value: unknown = 1;
   for (let depth = 0; depth < 100_000; depth += 1) value = [value];

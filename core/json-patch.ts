@@ -3,11 +3,16 @@ import { type Refusal, refuse } from './refusal.ts';
 
 /** Most operations in one patch. */
 export const patchOperationsMax = 100;
-/** Most characters of the patched document as JSON, after every operation: `copy` can double it. */
+/**
+ * Most characters, as JSON, of a document and all that a patch adds and copies to it: `copy` can
+ * double it. What is removed counts on, so a patch costs no more than so many characters.
+ */
 export const patchedCharsMax = 262_144;
 const pointerCharsMax = 1024;
 
 type Doc = Record<string, unknown>;
+/** A document under way, and how many characters it and what was made of it had so far. */
+type Root = { value: unknown; chars: number };
 type Fault = { readonly fault: string };
 
 /**
@@ -25,9 +30,9 @@ export function applyPatch(document: Readonly<Doc>, patch: unknown): Doc | Refus
   if (!isShallow(patch, 2 * clientDepthMax)) {
     return refuse('malformed_request', 'the JSON Patch is nested too deep');
   }
-  const root: { value: unknown } = { value: cloneJson(document) };
+  const root: Root = { value: cloneJson(document), chars: charsOf(document) };
   for (const [index, operation] of patch.entries()) {
-    const result = applyOne(root, operation) ?? sizeFault(root.value);
+    const result = applyOne(root, operation);
     if (result !== undefined) {
       return refuse('malformed_request', `operation ${index} of the JSON Patch ${result.fault}`);
     }
@@ -46,15 +51,15 @@ export function patchedMembers(patch: unknown): readonly string[] {
   });
 }
 
-function applyOne(root: { value: unknown }, operation: unknown): Fault | undefined {
+function applyOne(root: Root, operation: unknown): Fault | undefined {
   if (!isObject(operation)) return { fault: 'must be a JSON object' };
   const path = parsePointer(operation.path);
   if (path === undefined) return { fault: 'needs a "path" that is a JSON Pointer (RFC 6901)' };
   switch (operation.op) {
     case 'add':
-      return withValue(operation, (value) => add(root, path, value));
+      return withValue(operation, (value) => addMade(root, path, value));
     case 'replace':
-      return withValue(operation, (value) => remove(root, path) ?? add(root, path, value));
+      return withValue(operation, (value) => remove(root, path) ?? addMade(root, path, value));
     case 'test':
       return withValue(operation, (value) => test(root, path, value));
     case 'remove':
@@ -68,31 +73,40 @@ function applyOne(root: { value: unknown }, operation: unknown): Fault | undefin
 }
 
 function withValue(operation: Readonly<Doc>, act: (value: unknown) => Fault | undefined) {
-  return Object.hasOwn(operation, 'value')
-    ? act(cloneJson(operation.value))
-    : { fault: 'needs a "value"' };
+  return Object.hasOwn(operation, 'value') ? act(operation.value) : { fault: 'needs a "value"' };
 }
 
-function test(root: { value: unknown }, path: readonly string[], value: unknown) {
+function test(root: Root, path: readonly string[], value: unknown) {
   const found = locate(root.value, path);
   return found !== undefined && equalJson(found.value, value)
     ? undefined
     : { fault: 'is a test that does not hold' };
 }
 
-function transfer(root: { value: unknown }, path: readonly string[], operation: Readonly<Doc>) {
+function transfer(root: Root, path: readonly string[], operation: Readonly<Doc>) {
   const from = parsePointer(operation.from);
   if (from === undefined) return { fault: 'needs a "from" that is a JSON Pointer (RFC 6901)' };
   const found = locate(root.value, from);
   if (found === undefined) return { fault: 'has a "from" that leads nowhere' };
-  if (operation.op === 'copy') return add(root, path, cloneJson(found.value));
+  if (operation.op === 'copy') return addMade(root, path, found.value);
   if (path.length > from.length && from.every((part, at) => part === path[at])) {
     return { fault: 'moves a value into itself' };
   }
   return remove(root, from) ?? add(root, path, found.value);
 }
 
-function add(root: { value: unknown }, path: readonly string[], value: unknown): Fault | undefined {
+/** Adds a copy of a value, if there is room for it. */
+function addMade(root: Root, path: readonly string[], value: unknown): Fault | undefined {
+  root.chars += charsOf(value);
+  if (root.chars > patchedCharsMax) return { fault: 'makes the document too large' };
+  return add(root, path, cloneJson(value));
+}
+
+function charsOf(value: unknown): number {
+  return value === undefined ? 0 : JSON.stringify(value).length;
+}
+
+function add(root: Root, path: readonly string[], value: unknown): Fault | undefined {
   const last = path.at(-1);
   if (last === undefined) {
     root.value = value;
@@ -116,7 +130,7 @@ function add(root: { value: unknown }, path: readonly string[], value: unknown):
   return undefined;
 }
 
-function remove(root: { value: unknown }, path: readonly string[]): Fault | undefined {
+function remove(root: Root, path: readonly string[]): Fault | undefined {
   const last = path.at(-1);
   if (last === undefined) {
     root.value = undefined;
@@ -159,11 +173,6 @@ function parsePointer(pointer: unknown): readonly string[] | undefined {
 
 function indexOf(part: string): number | undefined {
   return /^(0|[1-9][0-9]{0,8})$/.test(part) ? Number(part) : undefined;
-}
-
-function sizeFault(value: unknown): Fault | undefined {
-  const chars = value === undefined ? 0 : JSON.stringify(value).length;
-  return chars > patchedCharsMax ? { fault: 'makes the document too large' } : undefined;
 }
 
 function cloneJson(value: unknown): unknown {
