@@ -278,11 +278,20 @@ describe('events of security', () => {
 });
 
 describe('the door', () => {
+  const placeAt = (at: string) =>
+    Buffer.from(`${at} 01890000-0000-7000-8000-000000000000`).toString('base64url');
   test.each([
     ['page_size=0x', 'page_size'],
     ['page_token=%21', 'page_token'],
     ['page_token=eHg', 'page_token'],
     ['from=yesterday', 'from'],
+    ['from=2026-02-30T00:00:00Z', 'from'],
+    ['from=0000-01-01T00:00:00Z', 'from'],
+    ['from=2026-01-01T24:30:00Z', 'from'],
+    ['to=2026-01-01T00:00:00%2B23:59', 'to'],
+    ['to=2026-01-01T00:00:00-16:00', 'to'],
+    [`page_token=${placeAt('2026-02-30T00:00:00Z')}`, 'page_token'],
+    [`page_token=${placeAt('0000-01-01T00:00:00Z')}`, 'page_token'],
     ['to=2026-13-45T00:00:00Z', 'to'],
     ['action=client.destroy', 'action'],
     ['action=x.*', 'action'],

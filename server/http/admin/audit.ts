@@ -13,7 +13,9 @@ import {
 } from '#server/store/audit.ts';
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const moment = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$/;
+const moment = /^(\d{4})-(\d{2})-(\d{2})T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-](\d{2}):\d{2})$/;
+/** PostgreSQL takes offsets up to 15:59; the largest in use is +14:00. */
+const offsetHoursMax = 14;
 const wordCharsMax = 255;
 
 /**
@@ -58,7 +60,7 @@ function filterOf(c: Ctx): AuditFilter | Refusal {
     const text = filter[name];
     if (text === null) continue;
     // "+" of an offset is a blank in a query that was not encoded.
-    if (!moment.test(text) || Number.isNaN(Date.parse(text))) {
+    if (!isMoment(text)) {
       return refuse('invalid_parameter', `${name} must be a moment as 2026-07-01T09:00:00Z`);
     }
   }
@@ -73,6 +75,15 @@ function filterOf(c: Ctx): AuditFilter | Refusal {
       );
 }
 
+/** True for a moment that PostgreSQL takes too: of a day that there is, and of a year from 1. */
+function isMoment(text: string): boolean {
+  const [, year, month, day, offsetHours = '0'] = moment.exec(text) ?? [];
+  if (year === undefined || Number(year) < 1 || Number.isNaN(Date.parse(text))) return false;
+  // Date.parse takes 30 February for 2 March.
+  const date = new Date(`${year}-${month}-${day}T00:00:00Z`);
+  return date.getUTCDate() === Number(day) && Number(offsetHours) <= offsetHoursMax;
+}
+
 /** An action that is spelt wrong would look like one that never happened. */
 function isKnown(action: string | null): boolean {
   if (action === null) return true;
@@ -85,7 +96,7 @@ function isKnown(action: string | null): boolean {
 function placeOf(token: string): AuditPlace | undefined | Refusal {
   if (token === '') return undefined;
   const [at = '', id = '', ...more] = token.split(' ');
-  if (moment.test(at) && !Number.isNaN(Date.parse(at)) && uuid.test(id) && more.length === 0) {
+  if (isMoment(at) && uuid.test(id) && more.length === 0) {
     return { at, id };
   }
   return refuse('invalid_parameter', 'page_token is not one that a listing has given');
