@@ -54,7 +54,12 @@ function socketAddress(incoming: IncomingMessage): string {
   return plain(incoming.socket.remoteAddress ?? 'unknown');
 }
 
-/** An IPv4 address as a dual-stack socket writes it, without its prefix. */
+/**
+ * An IPv4 address as a dual-stack socket writes it, without its prefix; an IPv6 address without its
+ * zone, which is a name of any length that means nothing on another machine (RFC 4007 §6).
+ */
 function plain(address: string): string {
+  const zone = address.indexOf('%');
+  if (zone !== -1 && isIP(address) === 6) return plain(address.slice(0, zone));
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }
