@@ -141,6 +141,32 @@ describe("only B's feed connection is killed", () => {
   });
 });
 
+describe('somebody holds locks', () => {
+  test('whoever needs them is told 503 within seconds, with Retry-After; then all works', async () => {
+    const [kept, gone] = [await login(), await login()];
+    const letGo = await postgres.hold(
+      'lock table client, session, chain; select pg_advisory_xact_lock(4744001)',
+    );
+    const begun = performance.now();
+    // Each node has four connections.
+    const answers = await Promise.all([
+      two.a.admin('GET', '/admin/clients'),
+      introspect(kept.refresh),
+      refresh(two.a, app, kept.refresh),
+      two.a.admin('POST', '/admin/clients', { client_name: 'Locked' }),
+      two.b.admin('POST', '/admin/revocations', { subject: gone.subject }),
+      two.b.postAs(app, '/oauth2/revoke', { token: gone.access }),
+    ]);
+    // Two lock timeouts, and what a loaded machine takes on top.
+    expect(performance.now() - begun).toBeLessThan(7_000);
+    for (const answer of answers) expectUnavailable(answer);
+    await letGo();
+    expect((await two.a.admin('GET', '/admin/clients')).status).toBe(200);
+    expect((await refresh(two.a, app, kept.refresh)).status).toBe(200);
+    expect((await two.b.postAs(app, '/oauth2/revoke', { token: gone.access })).status).toBe(200);
+  });
+});
+
 describe('PostgreSQL is stopped and started again', () => {
   test('security 26: B recovers by itself, and what was dead is still dead', async () => {
     const [alive, doomed] = [await login(), await login()];

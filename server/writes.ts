@@ -1,6 +1,6 @@
 import type { Metrics } from '#server/operation/metrics.ts';
-import { createBatch, createLane } from '#server/store/batch.ts';
-import type { Database } from '#server/store/database.ts';
+import { asideWidth, createBatch, createLane } from '#server/store/batch.ts';
+import { type Database, DatabaseUnavailable } from '#server/store/database.ts';
 import { type GrantOutcome, giveGrants, type NewGrant } from '#server/store/grant.ts';
 import { type NewChain, type Redemption, redeemCodes } from '#server/store/redemption.ts';
 import { type RefreshAttempt, type RefreshOutcome, refreshChains } from '#server/store/refresh.ts';
@@ -29,6 +29,7 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
   // The kinds take turns, so that each gathers more rows meanwhile: 5 to 7 a statement at 32 requests
   // in flight, and a whole login costs 7 % less CPU. Revocations do not wait in that line.
   const lane = createLane();
+  const aside = createLane(asideWidth);
   const kind = <Item, Result>(
     name: string,
     key: (item: Item) => string,
@@ -39,6 +40,7 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
       rowsMax,
       waitingMax,
       lane: name === 'revoke' ? createLane() : lane,
+      aside,
       key,
       run: (items) => run(database, items),
       onBatch: (rows, seconds) => metrics.batchSent(name, rows, seconds),
@@ -79,6 +81,8 @@ async function settled<O, S extends O>(
   for (let tries = 1; ; tries++) {
     const outcome = await ask();
     if (done(outcome)) return outcome;
-    if (tries >= settleTriesMax) throw new Error('a row changed under every try');
+    if (tries >= settleTriesMax) {
+      throw new DatabaseUnavailable('a row changed under every try', { contended: true });
+    }
   }
 }

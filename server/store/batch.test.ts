@@ -99,6 +99,54 @@ describe('design, hot path 8: what arrives while a statement runs forms the next
     expect(await add('a')).toBe('a');
   });
 
+  test('a row that runs alone: others go on meanwhile, and its key waits until it is done', async () => {
+    const began: string[] = [];
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const add = createBatch<string, string>({
+      name: 'alone',
+      rowsMax: 10,
+      waitingMax: 4,
+      key: (item) => item.slice(0, 1),
+      run: async (items) => {
+        began.push(items.join(' '));
+        if (items.length > 1) throw Object.assign(new Error('one of them'), { code: '23514' });
+        if (items[0] === 'a1') await gate;
+        return items;
+      },
+    });
+    const first = [add('a1'), add('b1')];
+    await first[1];
+    const second = add('a2');
+    expect(await add('c1')).toBe('c1');
+    expect(began).toEqual(['a1 b1', 'a1', 'b1', 'c1']);
+    // It counts where callers are counted: a1 alone, a2 waiting, and these two.
+    const more = [add('a3'), add('a4')];
+    await expect(add('d1')).rejects.toThrow(DatabaseUnavailable);
+    open();
+    expect(await Promise.all([...first, second, ...more])).toEqual(['a1', 'b1', 'a2', 'a3', 'a4']);
+    expect(began.slice(4)).toEqual(['a2', 'a3', 'a4']);
+  });
+
+  test('R21: whoever waits too long for a statement of others is told 503, and is in none', async () => {
+    const { add, statements, watch } = watched();
+    let open = () => {};
+    watch.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const slow = add('a1');
+    await sleep(5);
+    const begun = performance.now();
+    await expect(add('b1')).rejects.toThrow(DatabaseUnavailable);
+    expect(performance.now() - begun).toBeLessThan(6000);
+    open();
+    expect(await slow).toBe('did a1');
+    expect(await add('c1')).toBe('did c1');
+    expect(statements).toEqual([['a1'], ['c1']]);
+  });
+
   test('a row without an answer is a fault of ours, not a success', async () => {
     const add = createBatch<string, string>({
       name: 'short',
@@ -191,7 +239,7 @@ test('a deadlock with another transaction: the rows are tried again, and succeed
     key: (attempt: ReturnType<typeof newAttempt>) => attempt.chainId,
     run: async (items) =>
       refreshChains(store.database, items).catch((error: unknown) => {
-        codes.push(error instanceof pg.DatabaseError ? error.code : error);
+        codes.push(sqlStateOf(error));
         throw error;
       }),
   });
@@ -209,6 +257,86 @@ test('a deadlock with another transaction: the rows are tried again, and succeed
   await other.end();
   expect(outcomes.map((one) => one.kind)).toEqual(['refreshed', 'refreshed']);
   expect(codes).toEqual(['40P01']);
+});
+
+/** The SQLSTATE that a statement failed with, also where it counts as an outage. */
+function sqlStateOf(error: unknown): unknown {
+  const thrown = error instanceof DatabaseUnavailable ? error.cause : error;
+  return thrown instanceof pg.DatabaseError ? thrown.code : thrown;
+}
+
+/** The rows of these chains, held by a transaction of somebody else until it is let go. */
+async function hold(...chains: readonly { readonly id: string }[]): Promise<() => Promise<void>> {
+  const other = new pg.Client({ connectionString: store.urls.server });
+  await other.connect();
+  await other.query('begin');
+  const ids = chains.map((chain) => chain.id);
+  await other.query('select from chain where id = any($1::uuid[]) for update', [ids]);
+  return async () => {
+    await other.query('rollback');
+    await other.end();
+  };
+}
+
+describe('a row that somebody holds', () => {
+  const lockMs = 2000;
+  const slackMs = 1500;
+
+  test('keeps nobody else for longer than a lock timeout, and its own caller is told 503', async () => {
+    const held = await writeLogin(store.database);
+    const free = await writeLogin(store.database);
+    const { refresh, beginSession } = createWrites(store.database, createMetrics());
+    const letGo = await hold(held.chain);
+    const begun = performance.now();
+    const doneMs = async (work: Promise<unknown>) => {
+      const outcome = await work.catch((error: unknown) => error);
+      return { outcome, ms: performance.now() - begun };
+    };
+    const theirs = doneMs(refresh(newAttempt(held.chain)));
+    const beside = doneMs(refresh(newAttempt(free.chain)));
+    await untilWaiting(store.rows);
+    const behind = [
+      doneMs(beginSession(newSession())),
+      doneMs(refresh(newAttempt(free.chain, { generation: 1 }))),
+    ];
+    for (const { outcome, ms } of await Promise.all([beside, ...behind])) {
+      expect(outcome).toMatchObject({ kind: expect.stringMatching(/^(live|refreshed)$/) });
+      expect(ms).toBeLessThan(lockMs + slackMs);
+    }
+    const { outcome, ms } = await theirs;
+    expect(outcome).toMatchObject({ name: 'DatabaseUnavailable', contended: true });
+    expect(sqlStateOf(outcome)).toBe('55P03');
+    expect(ms).toBeLessThan(2 * lockMs + slackMs);
+    await letGo();
+    const after = await refresh(newAttempt(held.chain));
+    expect(after).toMatchObject({ kind: 'refreshed', chain: { generation: 1 } });
+  });
+
+  test('many of them leave connections to others, and all are told within two lock timeouts or three', async () => {
+    const logins = await Promise.all(Array.from({ length: 12 }, () => writeLogin(store.database)));
+    const letGo = await hold(...logins.map((login) => login.chain));
+    const narrow = openDatabase({
+      url: store.urls.server,
+      applicationName: 'gatehouse-pool',
+      connectionsMax: 4,
+      connectMsMax: 2000,
+      statementMsMax: 5000,
+    });
+    const { refresh, beginSession } = createWrites(narrow, createMetrics());
+    const begun = performance.now();
+    const refused = logins.map((login) => refresh(newAttempt(login.chain)));
+    const outcomes = Promise.allSettled(refused);
+    await sleep(lockMs + 500);
+    const asked = performance.now();
+    expect(await beginSession(newSession())).toMatchObject({ kind: 'live' });
+    expect(performance.now() - asked).toBeLessThan(slackMs);
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ reason: { name: 'DatabaseUnavailable', contended: true } });
+    }
+    expect(performance.now() - begun).toBeLessThan(3 * lockMs + slackMs);
+    await letGo();
+    await narrow.close();
+  });
 });
 
 /** Resolves when some statement waits for a lock that another transaction holds. */

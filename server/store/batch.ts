@@ -18,80 +18,139 @@ export interface BatchOptions<Item, Result> {
   readonly onBatch?: (rows: number, seconds: number) => void;
   /** Shared by kinds whose statements take turns; absent: a lane of its own. */
   readonly lane?: Lane;
+  /** Where rows of a batch that failed run one by one, beside the lane; absent: one of its own. */
+  readonly aside?: Lane;
 }
 
-/** Runs one piece of work at a time, in the order of asking. */
+/** Runs pieces of work in the order of asking, so many at a time. */
 export type Lane = (work: () => Promise<void>) => Promise<void>;
 
-/** Makes a lane. */
-export function createLane(): Lane {
-  let last: Promise<void> = Promise.resolve();
-  return (work) => {
-    const done = last.then(work);
-    // Whoever comes next takes its turn whatever became of this.
-    last = done.catch(() => {});
-    return done;
+/** Makes a lane for `width` pieces of work at a time. */
+export function createLane(width = 1): Lane {
+  const queue: (() => void)[] = [];
+  let underWay = 0;
+  return async (work) => {
+    // Whoever ends hands its turn on, whatever became of its work.
+    if (underWay === width) await new Promise<void>((resolve) => queue.push(resolve));
+    else underWay += 1;
+    try {
+      await work();
+    } finally {
+      const next = queue.shift();
+      if (next === undefined) underWay -= 1;
+      else next();
+    }
   };
 }
 
 interface Waiting<Item, Result> {
   readonly item: Item;
   readonly key: string;
+  /** monotonic ms */
+  readonly askedAt: number;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
 
+type Run<Item, Result> = (items: readonly Item[]) => Promise<readonly (Result | Error)[]>;
+
 /** Tries of one row at most, the first included, when it fails for a reason that may pass. */
 export const rowTriesMax = 3;
 
-/** Rows that fail one by one run this many at a time, so that a poisoned batch stays bounded. */
-const singlesInFlightMax = 4;
+/**
+ * Rows that fail one by one run this many at a time, so that a poisoned batch stays bounded and rows
+ * that somebody holds leave half of a pool's connections to all others.
+ */
+export const asideWidth = 2;
+
+/** Two lock timeouts: the batch's, and one of the row alone. After it nobody is kept waiting. */
+const patienceMs = 4000;
+/** While statements run, whoever waited too long for them is told so this often. */
+const lookMs = 500;
 
 /** Returns a function that adds one item to the next batch and resolves with its result. */
 export function createBatch<Item, Result>(
   options: BatchOptions<Item, Result>,
 ): (item: Item) => Promise<Result> {
+  const { name, run, rowsMax, waitingMax, onBatch } = options;
+  const lane = options.lane ?? createLane();
+  const aside = options.aside ?? createLane(asideWidth);
   let waiting: Waiting<Item, Result>[] = [];
+  /** Keys of the rows that run one by one: until they are done, no batch takes their keys. */
+  const alone = new Set<string>();
   let running = false;
 
-  const lane = options.lane ?? createLane();
-
   async function sendNext(): Promise<void> {
-    const { batch, rest } = nextBatch(waiting, options.rowsMax);
+    const { batch, rest } = nextBatch(waiting, rowsMax, alone);
     waiting = rest;
+    if (batch.length === 0) return;
     const begun = performance.now();
-    await settle(batch, options.run);
-    options.onBatch?.(batch.length, (performance.now() - begun) / 1000);
+    const failure = await settle(batch, run);
+    onBatch?.(batch.length, (performance.now() - begun) / 1000);
+    if (failure !== undefined) settleSingly(batch, failure);
+  }
+
+  /** One row after the other, until PostgreSQL is away: then the rest need not wait to be told so. */
+  function settleSingly(batch: readonly Waiting<Item, Result>[], failure: unknown): void {
+    let away: DatabaseUnavailable | undefined;
+    for (const one of batch) {
+      alone.add(one.key);
+      void aside(async () => {
+        if (away !== undefined) one.reject(away);
+        else if (isContended(failure) && isOverdue(one)) one.reject(failure);
+        else {
+          const failed = await single(one, run);
+          if (failed instanceof DatabaseUnavailable && !failed.contended) away = failed;
+        }
+        alone.delete(one.key);
+        waiting = withoutOverdue(waiting, name);
+        wake();
+      });
+    }
   }
 
   async function drain(): Promise<void> {
-    running = true;
-    while (waiting.length > 0) {
+    const look = setInterval(() => {
+      waiting = withoutOverdue(waiting, name);
+    }, lookMs);
+    while (waiting.some((one) => !alone.has(one.key))) {
       await lane(sendNext);
       // One turn of the loop, so that requests already in the sockets join the next statement.
       if (waiting.length > 0) await new Promise(setImmediate);
     }
+    clearInterval(look);
     running = false;
+  }
+
+  /** A turn later, so that everything that one turn of the loop brings shares a statement. */
+  function wake(): void {
+    if (running || waiting.length === 0) return;
+    running = true;
+    setImmediate(drain);
   }
 
   return (item) =>
     new Promise<Result>((resolve, reject) => {
-      if (waiting.length >= options.waitingMax) {
-        reject(new DatabaseUnavailable(`the queue of ${options.name} is full`));
+      if (waiting.length + alone.size >= waitingMax) {
+        reject(new DatabaseUnavailable(`the queue of ${name} is full`));
         return;
       }
-      waiting.push({ item, key: options.key(item), resolve, reject });
-      // A microtask later, so that everything that one turn of the loop brings shares a statement.
-      if (!running) {
-        running = true;
-        setImmediate(drain);
-      }
+      const key = options.key(item);
+      waiting.push({ item, key, askedAt: performance.now(), resolve, reject });
+      wake();
     });
 }
 
-/** Takes the first of each key, sorted by key: equal keys wait, and processes lock in one order. */
-function nextBatch<Item, Result>(waiting: readonly Waiting<Item, Result>[], rowsMax: number) {
-  const keys = new Set<string>();
+/**
+ * Takes the first of each key that is not in `without`, sorted by key: equal keys wait, and processes
+ * lock in one order.
+ */
+function nextBatch<Item, Result>(
+  waiting: readonly Waiting<Item, Result>[],
+  rowsMax: number,
+  without: ReadonlySet<string>,
+) {
+  const keys = new Set(without);
   const batch: Waiting<Item, Result>[] = [];
   const rest: Waiting<Item, Result>[] = [];
   for (const one of waiting) {
@@ -104,51 +163,50 @@ function nextBatch<Item, Result>(waiting: readonly Waiting<Item, Result>[], rows
   return { batch, rest };
 }
 
+function isOverdue(one: { readonly askedAt: number }): boolean {
+  return performance.now() - one.askedAt > patienceMs;
+}
+
+/** Tells those who waited too long, none of whom was in a statement, and keeps the others. */
+function withoutOverdue<Item, Result>(
+  waiting: readonly Waiting<Item, Result>[],
+  name: string,
+): Waiting<Item, Result>[] {
+  return waiting.filter((one) => {
+    if (!isOverdue(one)) return true;
+    one.reject(new DatabaseUnavailable(`the queue of ${name} does not move`));
+    return false;
+  });
+}
+
+/** Gives what the batch failed with where its rows may do better one by one. */
 async function settle<Item, Result>(
   batch: readonly Waiting<Item, Result>[],
-  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
-): Promise<void> {
+  run: Run<Item, Result>,
+): Promise<unknown> {
   try {
     deliver(batch, await run(batch.map((one) => one.item)));
   } catch (error) {
-    if (!mayPassAlone(error)) {
-      for (const one of batch) one.reject(error);
-      return;
-    }
-    await settleSingly(batch, run);
+    if (mayPassAlone(error)) return error;
+    for (const one of batch) one.reject(error);
   }
-}
-
-/** One row after the other, until PostgreSQL is away: then the rest need not wait to be told so. */
-async function settleSingly<Item, Result>(
-  batch: readonly Waiting<Item, Result>[],
-  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
-): Promise<void> {
-  const queue = [...batch];
-  const lanes = Array.from({ length: singlesInFlightMax }, async () => {
-    for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
-      const failure = await single(one, run);
-      if (!(failure instanceof DatabaseUnavailable)) continue;
-      for (const other of queue.splice(0)) other.reject(failure);
-    }
-  });
-  await Promise.all(lanes);
+  return undefined;
 }
 
 /**
- * Runs one row alone, again while its failure may pass: a deadlock, a lock timeout, a lost answer.
- * Gives what it failed with in the end, which its caller has been told.
+ * Runs one row alone, again while its failure may pass and its caller has not waited too long: a
+ * deadlock, a lock timeout, a lost answer. Gives what it failed with, which its caller was told.
  */
 async function single<Item, Result>(
   one: Waiting<Item, Result>,
-  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
+  run: Run<Item, Result>,
 ): Promise<unknown> {
   for (let tries = 1; ; tries++) {
     try {
       deliver([one], await run([one.item]));
       return undefined;
     } catch (error) {
-      if (tries < rowTriesMax && mayPassAgain(error)) continue;
+      if (tries < rowTriesMax && mayPassAgain(error) && !isOverdue(one)) continue;
       one.reject(error);
       return error;
     }
@@ -177,14 +235,13 @@ function sqlState(error: unknown): string {
     : '';
 }
 
-/** 40P01 deadlock, 40001 serialization, 55P03 lock timeout. */
-function isContention(error: unknown): boolean {
-  return ['40P01', '40001', '55P03'].includes(sqlState(error));
+function isContended(error: unknown): boolean {
+  return error instanceof DatabaseUnavailable && error.contended;
 }
 
 /** Contention, or a connection that broke: its COMMIT may have been lost or not; `attempt` tells. */
 function mayPassAgain(error: unknown): boolean {
-  return isContention(error) || (error instanceof DatabaseUnavailable && error.answerLost);
+  return isContended(error) || (error instanceof DatabaseUnavailable && error.answerLost);
 }
 
 /** Class 22 (data) and 23 (constraint) blame one row; contention and lost answers may pass. */

@@ -244,6 +244,15 @@ describe('what an outage is', () => {
   });
 });
 
+test('a lock that others hold for too long is an outage: not applied, and PostgreSQL is there', async () => {
+  await store.rows.query('begin');
+  await store.rows.query('lock table client');
+  const outcome = await getClient(store.database, 'app').catch((error: unknown) => error);
+  await store.rows.query('rollback');
+  const expected = { name: 'DatabaseUnavailable', contended: true, answerLost: false };
+  expect(outcome).toMatchObject({ ...expected, cause: { code: '55P03' } });
+});
+
 test.each(['EPIPE', 'ECONNRESET', '57P01', '08006', '25006'])(
   'an error %s says that the database is away',
   (code) => expect(isUnavailable(Object.assign(new Error('failed'), { code }))).toBe(true),

@@ -6,14 +6,23 @@ export interface Statement {
   readonly text: string;
 }
 
+/** What is known of a statement that was not answered; neither: it never began. */
+export interface Unanswered {
+  /** True where the connection broke under the statement: whether it was applied is not known. */
+  readonly answerLost?: boolean;
+  /** True where other transactions held what it needed: PostgreSQL is there, nothing was applied. */
+  readonly contended?: boolean;
+}
+
 /** Thrown where PostgreSQL cannot be reached or does not answer in time; the wire says 503. */
 export class DatabaseUnavailable extends Error {
   override readonly name = 'DatabaseUnavailable';
-  /** True where the connection broke under the statement: whether it was applied is not known. */
   readonly answerLost: boolean;
-  constructor(message: string, options: ErrorOptions & { readonly answerLost?: boolean } = {}) {
+  readonly contended: boolean;
+  constructor(message: string, options: ErrorOptions & Unanswered = {}) {
     super(message, options);
     this.answerLost = options.answerLost ?? false;
+    this.contended = options.contended ?? false;
   }
 }
 
@@ -50,6 +59,12 @@ export function isUnavailable(error: unknown): boolean {
   if (code.startsWith('E')) return true;
   if (/^[0-9A-Z]{5}$/.test(code)) return unavailableClasses.has(code.slice(0, 2));
   return /timeout|terminated|Connection|ended|not queryable/i.test(error.message);
+}
+
+/** True for a lock timeout (55P03), a deadlock (40P01) and a serialization failure (40001). */
+export function isContention(error: unknown): boolean {
+  if (!(error instanceof Error && 'code' in error)) return false;
+  return error.code === '55P03' || error.code === '40P01' || error.code === '40001';
 }
 
 /** Whatever was thrown, as an Error: for results that fail one by one. */
@@ -114,6 +129,10 @@ export function openDatabase(options: DatabaseOptions): Database {
         }
         // The row that broke a rule, with hashes in it: for no log and no terminal.
         if (error instanceof Error) Reflect.deleteProperty(error, 'detail');
+        if (isContention(error)) {
+          const message = 'rows or tables are held by other transactions';
+          throw new DatabaseUnavailable(message, { cause: error, contended: true });
+        }
         throw error;
       }
     },

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import pg from 'pg';
 import { withClient } from '#server/postgres/cluster.ts';
 import { startEmbeddedPostgres } from '#server/postgres/embedded.ts';
 import { roles } from '#server/postgres/passwords.ts';
@@ -24,6 +25,8 @@ export interface OwnPostgres {
   start(): Promise<void>;
   /** Ends the connections of this name that came by TCP; gives how many there were. */
   killRemote(applicationName: string): Promise<number>;
+  /** Runs `sql` in a transaction that stays open, with its locks, until what this gives is called. */
+  hold(sql: string): Promise<() => Promise<void>>;
   /** SIGKILL to the postmaster; its children end themselves. `start` recovers. */
   kill(): Promise<void>;
   /** SIGKILL to one backend, after which PostgreSQL ends all of them and recovers by itself. */
@@ -114,6 +117,12 @@ export async function startOwnPostgres(
         );
         return rows[0]?.killed ?? 0;
       }),
+    async hold(sql) {
+      const client = new pg.Client({ connectionString: urls.superuser });
+      await client.connect();
+      await client.query(`begin; ${sql}`);
+      return () => client.end();
+    },
     async close() {
       if (!stopped) await postgres.stop();
       await rm(dataDir, { recursive: true, force: true });
