@@ -39,8 +39,12 @@ export type SessionUse = 'lock' | 'work' | 'look';
 export const sessionName = (run: string, use: SessionUse) => `migrate-tool/${run}/${use}`;
 
 const connectMsMax = 10_000;
-/** A tool that was stopped in the middle of a transaction may not hold locks for long. */
+/**
+ * A tool that was stopped in the middle of a transaction may not hold locks for long. One that works
+ * elsewhere meanwhile says so ({@link keepAwake}).
+ */
 const idleInTransactionMsMax = 20_000;
+const awakeMs = 2_000;
 
 /** Opens the main session; `onLost` is called when it breaks. */
 export async function openDatabase(
@@ -130,6 +134,27 @@ export async function inTransaction<T>(
   } catch (error) {
     await client.query('rollback').catch(() => {});
     throw error;
+  }
+}
+
+/**
+ * Keeps a session in its transaction while `work` goes on in another one: a statement now and then,
+ * so that its idle time never reaches the limit. A process that is stopped says nothing, and loses it.
+ */
+export async function keepAwake<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  let asked = false;
+  const ask = async () => {
+    if (asked) return;
+    asked = true;
+    // Whoever uses the session next meets the error that this one does.
+    await client.query('select 1 as awake').catch(() => {});
+    asked = false;
+  };
+  const timer = setInterval(() => void ask(), awakeMs);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
   }
 }
 

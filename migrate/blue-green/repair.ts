@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { note } from './control.ts';
-import { asTexts, inTransaction, prepared, type Side, withSession } from './database.ts';
+import { asTexts, inTransaction, keepAwake, prepared, type Side, withSession } from './database.ts';
 import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
@@ -104,7 +104,7 @@ async function restoreLive(
     await asRepairer(writer);
     await writer.query(prepared(lockKeys(table), given));
     // What was written to these rows and committed is on the other side after this.
-    await drain(ends, flow);
+    await keepAwake(writer, () => drain(ends, flow));
     const { rows } = await ends.destination.query<(string | null)[]>({
       ...prepared(projectedRows(table), given),
       types: asTexts,

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { type Batch, insertBatch, readRows, type Writing, warmWrites, write } from './apply.ts';
 import { makeId } from './control.ts';
-import { prepared } from './database.ts';
+import { keepAwake, prepared } from './database.ts';
 import { namedMisfit, namedUnreadable } from './misfit.ts';
 import { textOf } from './names.ts';
 import { affectedKeys, type ResolvedTable } from './projection.ts';
@@ -51,10 +51,15 @@ export async function transfer(
       throw await namedUnreadable(origin, route, keys, error);
     });
     const given = { id: makeId(), changes: changes.length, lagMs, complete };
-    const done = await write(destination, route, writings, given).catch(async (error: unknown) => {
-      throw await namedMisfit(destination, route, writings, error);
+    const done = await keepAwake(origin, async () => {
+      const batch = await write(destination, route, writings, given).catch(
+        async (error: unknown) => {
+          throw await namedMisfit(destination, route, writings, error);
+        },
+      );
+      await atPoint?.(batch);
+      return batch;
     });
-    await atPoint?.(done);
     await Promise.all([
       origin.query('commit'),
       ...(changes.length > 0 ? forget(origin, route, writings, changes, done) : []),
