@@ -10,8 +10,6 @@ create table migrate.control (
   side text not null check (side in ('blue', 'green')),
   state text not null check (state in ('copy', 'live', 'fenced', 'retired')),
   epoch bigint not null check (epoch >= 0),
-  -- Writers wait as long as this lies ahead; it ends by itself.
-  hold_until timestamptz,
   -- Only while fenced: from here on anybody may make it live again.
   fence_until timestamptz,
   -- Which fence this is: a tool that slept through its own can neither retire nor lift a later one.
@@ -22,9 +20,6 @@ create table migrate.control (
   opening_epoch bigint,
   -- The key that opens the other side. Published by retirement, in the same statement.
   opening_key bytea check (octet_length(opening_key) = 32),
-  poll_ms integer not null default 1000 check (poll_ms between 1 and 60000),
-  near boolean not null default false,
-  asked text check (asked in ('pause', 'stop')),
   changed_at timestamptz not null default clock_timestamp(),
   check ((state = 'fenced') = (fence_until is not null)),
   check ((state = 'fenced') = (fence_id is not null)),
@@ -33,20 +28,35 @@ create table migrate.control (
   check ((opening_lock is null) = (opening_epoch is null))
 );
 
+-- One row: what the tool says to clients, and the operator to the tool. Apart from the control row,
+-- which writers of an older snapshot lock: to say something never waits for a writer.
+create table migrate.notice (
+  one_row boolean primary key default true check (one_row),
+  -- Writers wait as long as this lies ahead; it ends by itself.
+  hold_until timestamptz,
+  poll_ms integer not null default 1000 check (poll_ms between 1 and 60000),
+  near boolean not null default false,
+  asked text check (asked in ('pause', 'stop'))
+);
+insert into migrate.notice (one_row) values (true);
+
 -- What an application polls: times are milliseconds from now, so that no clock is compared.
 create view migrate.seam as
 select c.migration_id, c.side, c.state, c.epoch,
-  greatest(0, ceil(extract(epoch from c.hold_until - clock_timestamp()) * 1000))::integer as hold_ms,
+  case when c.state in ('live', 'fenced') then
+    greatest(0, ceil(extract(epoch from n.hold_until - clock_timestamp()) * 1000))::integer
+    else 0 end as hold_ms,
   coalesce(c.fence_until <= clock_timestamp(), false) as fence_expired,
-  c.opening_key, c.poll_ms, c.near
-from migrate.control c;
+  c.opening_key, n.poll_ms, n.near
+from migrate.control c cross join migrate.notice n;
 
--- fenced -> live, once its deadline has passed. True: this call did it.
+-- fenced -> live, once its deadline has passed; a hold began before it and is over too. True: this
+-- call did it.
 create function migrate.unfence_expired() returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   update migrate.control set state = 'live', fence_until = null, fence_id = null,
-    hold_until = null, changed_at = clock_timestamp()
+    changed_at = clock_timestamp()
   where state = 'fenced' and fence_until <= clock_timestamp();
   return found;
 end $$;
@@ -57,9 +67,14 @@ create function migrate.open(key bytea) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   update migrate.control set state = 'live', epoch = opening_epoch, opening_lock = null,
-    opening_epoch = null, opening_key = null, hold_until = null, changed_at = clock_timestamp()
+    opening_epoch = null, opening_key = null, changed_at = clock_timestamp()
   where state in ('copy', 'retired') and opening_lock = sha256(key);
-  return found;
+  if not found then
+    return false;
+  end if;
+  -- What is left of the hold in which this side was left.
+  update migrate.notice set hold_until = null where hold_until is not null;
+  return true;
 end $$;
 
 -- The guard, on every mapped table: refuses whoever is not the tool unless this database is live.

@@ -25,8 +25,8 @@ export async function readControl(client: pg.Client): Promise<Control | undefine
     const { rows } = await client.query<Control>(
       `select c.migration_id as "migrationId", c.mapping, c.side, c.state, c.epoch::int as epoch,
          c.fence_id as "fenceId", c.opening_key as "openingKey",
-         c.opening_lock is not null as "hasOpeningLock", c.poll_ms as "pollMs", c.asked
-       from migrate.control c`,
+         c.opening_lock is not null as "hasOpeningLock", n.poll_ms as "pollMs", n.asked
+       from migrate.control c cross join migrate.notice n`,
     );
     return rows[0];
   } catch (error) {
@@ -56,18 +56,22 @@ export async function insertControl(
 
 /** Tells clients how soon to ask again, and whether a switch is near. */
 export async function announce(client: pg.Client, near: boolean, pollMs: number): Promise<void> {
-  await client.query('update migrate.control set near = $1, poll_ms = $2', [near, pollMs]);
+  await client.query('update migrate.notice set near = $1, poll_ms = $2', [near, pollMs]);
 }
 
 /**
  * One statement whose commit does not wait for the disk. Only for what a crash may undo: where it
  * matters, a later commit of the same database flushes it first.
  */
-async function withoutFlush(client: pg.Client, query: pg.QueryConfig): Promise<pg.QueryResult> {
+async function withoutFlush(
+  client: pg.Client,
+  query: pg.QueryConfig,
+  further = '',
+): Promise<pg.QueryResult> {
   try {
     const [, , result] = await Promise.all([
       client.query('begin'),
-      client.query('set local synchronous_commit = off'),
+      client.query(`set local synchronous_commit = off; ${further}`),
       client.query(query),
       client.query('commit'),
     ]);
@@ -78,17 +82,22 @@ async function withoutFlush(client: pg.Client, query: pg.QueryConfig): Promise<p
   }
 }
 
-/** Writers wait from here on, at most `msMax`. Changes nothing where the side is not live. */
-export async function hold(client: pg.Client, msMax: number): Promise<void> {
-  await withoutFlush(client, {
-    text: `update migrate.control
-       set hold_until = clock_timestamp() + $1 * interval '1 millisecond' where state = 'live'`,
+/**
+ * Writers wait from here on, at most `msMax`. Changes nothing where the side is not live. Whoever
+ * keeps it from being said makes it fail after `lockMsMax`, as the fence behind it would.
+ */
+export async function hold(client: pg.Client, msMax: number, lockMsMax: number): Promise<void> {
+  const query = {
+    text: `update migrate.notice
+       set hold_until = clock_timestamp() + $1 * interval '1 millisecond'
+       where exists (select 1 from migrate.control c where c.state = 'live')`,
     values: [msMax],
-  });
+  };
+  await withoutFlush(client, query, `set local lock_timeout = '${lockMsMax}ms'`);
 }
 
 export async function release(client: pg.Client): Promise<void> {
-  await client.query('update migrate.control set hold_until = null where hold_until is not null');
+  await client.query('update migrate.notice set hold_until = null where hold_until is not null');
 }
 
 /** live -> fenced, inside the transaction that holds the tables. False: it is not live. */
@@ -102,11 +111,14 @@ export async function fence(client: pg.Client, fenceId: string, msMax: number): 
   return rowCount === 1;
 }
 
-/** fenced -> live. With `fenceId` only that fence; without (for the holder of the lock) any. */
+/**
+ * fenced -> live. With `fenceId` only that fence; without (for the holder of the lock) any. A hold
+ * lasts until {@link release}, or its deadline.
+ */
 export async function unfence(client: pg.Client, fenceId: string | null): Promise<boolean> {
   const { rowCount } = await client.query(
     `update migrate.control set state = 'live', fence_until = null, fence_id = null,
-       hold_until = null, changed_at = clock_timestamp()
+       changed_at = clock_timestamp()
      where state = 'fenced' and ($1::uuid is null or fence_id = $1)`,
     [fenceId],
   );
@@ -151,7 +163,7 @@ export async function forgetReady(client: pg.Client): Promise<void> {
 export async function retire(client: pg.Client, fenceId: string, key: Buffer): Promise<boolean> {
   const { rowCount } = await client.query(
     `update migrate.control set state = 'retired', opening_key = $2, fence_until = null,
-       fence_id = null, hold_until = null, changed_at = clock_timestamp()
+       fence_id = null, changed_at = clock_timestamp()
      where state = 'fenced' and fence_id = $1 and fence_until > clock_timestamp()`,
     [fenceId, key],
   );
@@ -172,7 +184,7 @@ export async function open(client: pg.Client, key: Buffer): Promise<boolean> {
 
 /** Asks the tool that runs to pause or to stop; null: to go on. */
 export async function ask(client: pg.Client, what: 'pause' | 'stop' | null): Promise<void> {
-  await client.query('update migrate.control set asked = $1', [what]);
+  await client.query('update migrate.notice set asked = $1', [what]);
 }
 
 const pauseMs = 200;

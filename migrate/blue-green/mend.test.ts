@@ -36,8 +36,8 @@ async function killWhen(tool: ReturnType<typeof startTool>, sql: string): Promis
 
 describe('a tool that is killed in a switch', () => {
   it.each([
-    ['near', 'select c.near as yes from migrate.control c'],
-    ['held', 'select c.hold_until is not null as yes from migrate.control c'],
+    ['near', 'select n.near as yes from migrate.notice n'],
+    ['held', 'select n.hold_until is not null as yes from migrate.notice n'],
     ['fenced', "select c.state = 'fenced' as yes from migrate.control c"],
     ['retired', 'select c.opening_key is not null as yes from migrate.control c'],
   ])(

@@ -115,6 +115,34 @@ describe('a switch that cannot get hold of the tables', () => {
   });
 });
 
+describe('writers of repeatable read', () => {
+  it('that sit idle hold up a switch no longer than its attempts, and it says who they are', async () => {
+    const pair = await openBank(50);
+    const writer = new pg.Client({ connectionString: pair.blue, application_name: 'old snapshot' });
+    try {
+      for (const step of [['prepare'], ['copy'], ['follow', '--once']])
+        await migrate(pair, ...step);
+      // As an earlier attempt leaves it, so that what waits for the writer is the switch itself.
+      await query(
+        pair.blue,
+        ['customer', 'profile', 'account', 'transfer']
+          .map((table) => `alter table ${table} enable always trigger migrate_guard;`)
+          .join(''),
+      );
+      await writer.connect();
+      await writer.query('begin isolation level repeatable read');
+      await writer.query('update account set status = status where id = 1');
+      const asked = ['switch', '--no-verify', '--lock-ms', '20', '--attempts', '2'];
+      await expect(migrate(pair, ...asked)).rejects.toThrow(/nothing was switched.*old snapshot/);
+      await writer.query('commit');
+      expect(await migrate(pair, 'switch', '--no-verify')).toContain('green is live');
+    } finally {
+      await writer.end();
+      await pair.close();
+    }
+  });
+});
+
 describe('a writer that goes from table to table', () => {
   it('is waited out by the first attempt, whatever order the tables are locked in', async () => {
     const pair = await openBank(50);

@@ -80,17 +80,20 @@ export async function switchOver(run: Run, options: SwitchOptions): Promise<Time
     });
   } finally {
     await announceBoth(run, false, pollMsOrdinary).catch(() => {});
-    await stepDown(run).catch(() => {});
+    await stepDown(run, stepDownAttempts).catch(() => {});
   }
 }
 
+/** Who still holds a table keeps the guard there armed, which costs little, until the next switch. */
+const stepDownAttempts = 3;
+
 /** Takes the guard off the live side: it costs its writers nothing more. */
-export async function stepDown(run: Run): Promise<void> {
+export async function stepDown(run: Run, attemptsMax?: number): Promise<void> {
   const { blue, green } = await standing(run.blue, run.green, 0);
   const live = blue?.state === 'live' ? run.blue : green?.state === 'live' ? run.green : undefined;
   if (live === undefined) return;
   for (const table of mappedTables(run.routes, live.side)) {
-    await setGuard(live.main, table, false);
+    await setGuard(live.main, table, false, attemptsMax);
   }
 }
 
@@ -191,10 +194,11 @@ async function attemptOnce(crossing: Crossing, fenceId: string): Promise<Timelin
   };
   // Who polls begins to wait; who does not is waited out or refused by the fence, which is on its way
   // right behind.
-  await Promise.all([
-    hold(origin.main, options.holdMsMax).then(() => mark('held')),
-    fenceTables(origin.main, mappedTables(run.routes, origin.side), fenceId, options),
-  ]);
+  const held = hold(origin.main, options.holdMsMax, options.lockMsMax).then(() => mark('held'));
+  const fenced = fenceTables(origin.main, mappedTables(run.routes, origin.side), fenceId, options);
+  // Both are over before anything is taken back.
+  await Promise.allSettled([held, fenced]);
+  await Promise.all([held, fenced]);
   mark('fenced');
   const issued = issuedNumbers(route, moves);
   issued.catch(() => {}); // looked at below, unless the batch fails first

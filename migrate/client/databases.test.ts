@@ -71,7 +71,7 @@ async function prepare(pollMs = 20): Promise<void> {
     await admins[side].query(sql);
     await insertControl(admins[side], { migrationId, mapping: 'entries', side, state, epoch });
     await admins[side].query(
-      `update migrate.control set poll_ms = ${pollMs};
+      `update migrate.notice set poll_ms = ${pollMs};
        create trigger migrate_guard before insert or update or delete or truncate on entry
          for each statement execute function migrate.guard();
        alter table entry enable always trigger migrate_guard`,
@@ -157,7 +157,7 @@ describe('rule 2: writes wait at the gate, reads pass', () => {
   it('while the hold lasts, and go on when it is lifted', async () => {
     await prepare();
     const databases = await openBoth();
-    await hold(admins.blue, 5_000);
+    await hold(admins.blue, 5_000, 1_000);
     await vi.waitFor(() => expect(databases.state().holdMs).toBeGreaterThan(0));
     let written = false;
     const waiting = databases.write(write(randomUUID())).then(() => {
@@ -172,7 +172,7 @@ describe('rule 2: writes wait at the gate, reads pass', () => {
 
   it('a hold ends by itself, also for who cannot ask any more', async () => {
     await prepare(60_000);
-    await hold(admins.blue, 400);
+    await hold(admins.blue, 400, 1_000);
     const databases = await openBoth();
     expect(databases.state().holdMs).toBeGreaterThan(0);
     await databases.write(write(randomUUID()));
@@ -397,7 +397,7 @@ describe('near a switch', () => {
       return row?.n;
     };
     expect(await count()).toBe(1);
-    for (const side of sides) await admins[side].query('update migrate.control set near = true');
+    for (const side of sides) await admins[side].query('update migrate.notice set near = true');
     await vi.waitFor(async () => expect(await count()).toBeGreaterThanOrEqual(4));
     expect(await idsIn('green')).toEqual([]);
     await cross('blue', 'green', 'open');
@@ -413,7 +413,7 @@ describe('near a switch', () => {
 describe('closing', () => {
   it('refuses who waits and who comes, and leaves no connection and no timer', async () => {
     await prepare();
-    await hold(admins.blue, 10_000);
+    await hold(admins.blue, 10_000, 1_000);
     const timers = () =>
       process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const before = timers();
