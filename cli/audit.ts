@@ -25,8 +25,8 @@ export async function auditList(input: Input, terminal: Terminal): Promise<numbe
   const limit = limitOf(input, limitDefault);
   const query = queryOf(input);
   const admin = await openAdmin(readConfig());
+  if (input.flag('follow')) return follow(admin, input, terminal, query, limit);
   const entries = await listOf(admin, '/admin/audit', query, limit);
-  if (input.flag('follow')) return follow(admin, input, terminal, query, [...entries].reverse());
   showListing(input, terminal, entries, {
     heading: ['at', 'action', 'outcome', 'actor', 'target', 'address', 'times', 'reason'],
     cells: cellsOf,
@@ -42,25 +42,44 @@ async function follow(
   input: Input,
   terminal: Terminal,
   query: Readonly<Record<string, string>>,
-  first: readonly Document[],
+  limit: number,
 ): Promise<number> {
   const seen = new Map<string, number>();
-  let entries = first;
+  let earliest = Date.parse(query.from ?? '') || 0;
+  let asked = query;
+  let countMax = limit;
   for (;;) {
-    for (const entry of entries) {
+    // Of any kind, so that a filter which fits nothing does not walk the whole log again and again.
+    const newest = await newestMs(admin);
+    const entries = await listOf(admin, '/admin/audit', asked, countMax);
+    for (const entry of [...entries].reverse()) {
       const id = field(entry, 'id');
       if (seen.has(id)) continue;
-      seen.set(id, Date.parse(field(entry, 'at')));
+      seen.set(id, msOf(entry));
       const line = input.flag('json') ? JSON.stringify(plain(entry)) : cellsOf(entry).join('  ');
       terminal.out(shown(line));
     }
-    const newest = Math.max(0, ...seen.values());
+    // What --limit has cut off at first stays cut off.
+    const oldest = entries.at(-1);
+    if (countMax === limit && entries.length === limit && oldest !== undefined) {
+      earliest = Math.max(earliest, msOf(oldest));
+    }
     for (const [id, at] of seen) if (at < newest - 2 * lateMs) seen.delete(id);
+    const from = Math.max(earliest, newest - lateMs);
+    asked = from > 0 ? { ...query, from: new Date(from).toISOString() } : query;
+    countMax = limitMax;
     await sleep(followMs);
-    const from = new Date(newest - lateMs).toISOString();
-    const next = await listOf(admin, '/admin/audit', { ...query, from }, limitMax);
-    entries = [...next].reverse();
   }
+}
+
+/** When the newest entry of the log was made, in ms; 0 where it is empty. */
+async function newestMs(admin: Admin): Promise<number> {
+  const [newest] = await listOf(admin, '/admin/audit', {}, 1);
+  return newest === undefined ? 0 : msOf(newest);
+}
+
+function msOf(entry: Document): number {
+  return Date.parse(field(entry, 'at'));
 }
 
 function queryOf(input: Input): Readonly<Record<string, string>> {

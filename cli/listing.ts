@@ -9,6 +9,10 @@ export type Document = ReadonlyMap<string, unknown>;
 const pageSize = 200;
 const limitMax = 100_000;
 
+/** What to look at where a person is not known by what was given. */
+export const noSubject =
+  'Give the subject, not the login: `user list` shows both, for users of the built-in pages.';
+
 /** A listing of the admin API from its first page on, at most `limit` entries of it. */
 export async function listOf(
   admin: Admin,

@@ -13,6 +13,8 @@ beforeAll(async () => {
 });
 afterAll(() => deployment?.close());
 
+const nobody = '00000000-0000-4000-8000-000000000000';
+
 const environment = (): Record<string, string> => ({
   GATEHOUSE_PUBLIC_PORT: new URL(deployment.server.publicUrl).port,
   GATEHOUSE_ADMIN_PORT: new URL(deployment.server.adminUrl).port,
@@ -63,6 +65,11 @@ describe('gatehouse token', () => {
     [['token', 'revoke'], 'gh_at_nonsense', 'This is no token of this issuer.'],
     [['token', 'revoke', '--subject', 'a', '--client', 'b'], '', 'exclude each other'],
     [['token', 'revoke', '--chain', 'x'], '', 'chain must be a UUID'],
+    [['token', 'revoke', '--subject', 'ada@example.com'], '', 'not the login: `user list`'],
+    [['token', 'revoke', '--client', 'no-such-app'], '', 'nothing of a client "no-such-app"'],
+    [['token', 'revoke', '--chain', nobody], '', `nothing of a chain "${nobody}" to revoke`],
+    [['session', 'sign-out', 'ada@example.com'], '', 'has not signed in lately. Give the subject'],
+    [['session', 'revoke', nobody], '', `There is no session "${nobody}"`],
   ])('%j is refused with a sentence', async (args, stdin, sentence) => {
     const { code, stderr } = await run(args, stdin);
     expect(stderr).toContain(sentence);
@@ -242,6 +249,18 @@ describe('gatehouse audit', () => {
     const { stdout } = await follower.ended();
     expect(stdout.split(`client ${id}`)).toHaveLength(2);
   });
+});
+
+test('--follow keeps to --since and its filters where nothing has happened yet', async () => {
+  const { id } = await deployment.register();
+  await sleep(1500);
+  const args = ['audit', 'list', '--follow', '--since', '1s', '--action', 'client.create'];
+  const follower = runProgram(args, environment());
+  await sleep(2500);
+  const { id: next } = await deployment.register();
+  await follower.wrote(`client ${next}`);
+  follower.signal('SIGINT');
+  expect((await follower.ended()).stdout).not.toContain(id);
 });
 
 test('without a server, with a wrong token: each command says what to do', async () => {

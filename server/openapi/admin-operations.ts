@@ -271,7 +271,9 @@ const ownOperations: readonly Operation[] = [
       schema: named('newRevocation'),
       example: { subject: 'ana', reason: 'left the company' },
     },
-    answers: [answers(200, 'It holds everywhere.', named('revocation'), { revoked: 'subject' })],
+    answers: [
+      answers(200, 'It holds everywhere.', named('revocation'), { revoked: 'subject', known: true }),
+    ],
     refusals: ['malformed_request', 'not_found'],
   },
   {

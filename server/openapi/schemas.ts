@@ -154,8 +154,14 @@ const ownSchemas: Readonly<Record<string, Schema>> = {
   },
   revocation: {
     type: 'object',
-    required: ['revoked'],
-    properties: { revoked: { type: 'string' } },
+    required: ['revoked', 'known'],
+    properties: {
+      revoked: { type: 'string' },
+      known: {
+        type: 'boolean',
+        description: 'False: nothing has this name, so at most what was under way has died.',
+      },
+    },
   },
   grantNarrowing: {
     type: 'object',

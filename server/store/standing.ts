@@ -1,4 +1,5 @@
 import type { Database, Statement } from '#server/store/database.ts';
+import { nobody } from '#server/store/withdrawal.ts';
 
 /** A grant as operators see it, dead or alive. Times are RFC 3339 in UTC. */
 export interface StandingGrant {
@@ -158,6 +159,36 @@ export async function standingSessions(
     expiresAt: row.expires_at,
     state: row.state,
   }));
+}
+
+/** Probes by primary key, or by the indexes on subject of grant and session. */
+const known: Statement = {
+  name: 'standing_known',
+  text: `
+select case $1
+  when 'subject' then exists (select from "grant" g where g.subject = $2)
+    or exists (select from session s where s.subject = $2)
+  when 'client' then exists (select from client c where c.client_id = $2)
+  when 'grant' then exists (select from "grant" g where g.id = $3)
+  when 'session' then exists (
+    select from session s where s.id = $3 and s.subject <> '${nobody}')
+  when 'chain' then exists (
+    select from chain c where c.id = $3 and c.subject <> '${nobody}')
+  else true end as known`,
+};
+
+/**
+ * False where a revocation of this target can have killed nothing but what is under way: nobody has
+ * signed in by this subject, there is no such client, grant, session or chain.
+ */
+export async function isKnown(database: Database, kind: string, target: string): Promise<boolean> {
+  const id = kind === 'subject' || kind === 'client' ? null : target;
+  const [row] = await database.query<{ known: boolean }>(known, [
+    kind,
+    target,
+    kind === 'token' ? null : id,
+  ]);
+  return row?.known === true;
 }
 
 /** A key as operators see it: no part of it. */

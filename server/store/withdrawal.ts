@@ -9,7 +9,8 @@ import { type Database, DatabaseUnavailable, type Statement } from '#server/stor
 /** Id of what a row that stands in for something withdrawn hangs from. */
 export const nothing = '00000000-0000-0000-0000-000000000000';
 /** Subject and client of such a row. */
-const nobody = '(nobody)';
+/** Whose row stands where a withdrawal keeps a session or a chain from beginning. */
+export const nobody = '(nobody)';
 
 /** Whether the subject $1 is. */
 const isSignedIn = `exists (

@@ -4,6 +4,7 @@ import type { Engine } from '#server/engine.ts';
 import { type Ctx, type Env, json, refusalAnswer } from '#server/http/frame/answer.ts';
 import { readJson } from '#server/http/frame/body.ts';
 import type { NewRevocation } from '#server/store/revocation.ts';
+import { isKnown } from '#server/store/standing.ts';
 import { forestall } from '#server/store/withdrawal.ts';
 import { readInput } from '../handshake/input.ts';
 import { findToken } from '../revocation.ts';
@@ -18,6 +19,7 @@ const idKinds = ['grant', 'session', 'chain'] as const;
 /**
  * `POST /admin/revocations {subject | client_id | grant | session | chain | token, reason?}`: one
  * door for every kind of fact. Answers when no node accepts any more what died; repeating is harmless.
+ * `known: false` says that there is nothing by that name, so at most what was under way has died.
  */
 export function revocationAdminRoutes(engine: Engine): Hono<Env> {
   return new Hono<Env>().post('/admin/revocations', async (c) => {
@@ -53,7 +55,8 @@ async function revoke(engine: Engine, c: Ctx): Promise<object | Refusal> {
   await engine.writes.revoke(revocation);
   await engine.feed.acknowledged();
   engine.log.info('revoked', { kind: revocation.kind, reason: 'admin' });
-  return { revoked: revocation.kind };
+  // A slip in an id, or a login in place of a subject, must not pass for a revocation.
+  return { revoked: kind, known: await isKnown(engine.database, kind, revocation.target) };
 }
 
 async function revocationOf(
