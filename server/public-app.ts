@@ -22,7 +22,7 @@ import { version } from '#server/version.ts';
  * the same admin doors as anybody's login app.
  */
 export function publicApp(engine: Engine, admin: Hono<Env>): Hono<Env> {
-  const { audit, config, database, keys, log, metrics, tracing } = engine;
+  const { audit, config, database, feed, keys, log, metrics, tracing } = engine;
   const app = createFrame({ config, log, metrics, tracing, admin: false });
   addHealth(app, version, readinessOf(engine));
   if (engine.failpoints !== undefined) app.use('*', answerFailpoints(engine.failpoints));
@@ -48,6 +48,7 @@ export function publicApp(engine: Engine, admin: Hono<Env>): Hono<Env> {
       handshake: handshakeThrough(admin, config.adminToken ?? ''),
       database,
       seal: () => keys.current(),
+      nowMs: () => feed.nowMs(),
       audit,
       log,
       rateLimits: config.rateLimits,

@@ -18,8 +18,8 @@ const lifetimeMs = 60 * 60 * 1000;
 const cookieValue = /^[A-Za-z0-9_-]{22}$/;
 const digestBytes = 32;
 
-/** Forms of the deployment at `issuer`, sealed by the ring in force. */
-export function openForms(issuer: string, seal: () => Keyring): Forms {
+/** Forms of the deployment at `issuer`, sealed by the ring in force; `nowMs` is PostgreSQL's time. */
+export function openForms(issuer: string, seal: () => Keyring, nowMs: () => number): Forms {
   const { protocol, pathname } = new URL(issuer);
   const secure = protocol === 'https:';
   // __Host- keeps a sibling subdomain from planting a cookie of its own (login CSRF); it demands
@@ -38,7 +38,7 @@ export function openForms(issuer: string, seal: () => Keyring): Forms {
         setCookie(c, name, cookie, { path, httpOnly: true, sameSite: 'Lax', secure });
       }
       const expiry = Buffer.alloc(8);
-      expiry.writeDoubleBE(Date.now() + lifetimeMs);
+      expiry.writeDoubleBE(nowMs() + lifetimeMs);
       return seal().seal('page', Buffer.concat([digestOf(page, cookie, challenge), expiry]));
     },
     belongs(c, page, challenge, token) {
@@ -49,7 +49,7 @@ export function openForms(issuer: string, seal: () => Keyring): Forms {
       const digest = opened.subarray(0, digestBytes);
       return (
         timingSafeEqual(digest, digestOf(page, cookie, challenge)) &&
-        opened.readDoubleBE(digestBytes) > Date.now()
+        opened.readDoubleBE(digestBytes) > nowMs()
       );
     },
   };

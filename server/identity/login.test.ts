@@ -1,5 +1,5 @@
 import { hash } from '@node-rs/argon2';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type DoorAnswer, openTestPages, type TestPages, tokenIn } from '#server/testing/pages.ts';
 import { openPasswords } from './password.ts';
 import { findUserByLogin, insertUser, type User } from './user.ts';
@@ -39,6 +39,25 @@ afterAll(() => pages.close());
 
 beforeEach(() => {
   answer = asking();
+});
+
+test('a form is taken by a node whose system clock is hours ahead, and dies by the database', async () => {
+  let aheadMs = 0;
+  const opened = await openTestPages({
+    door: (call) => answer(call),
+    nowMs: () => 1_800_000_000_000 + aheadMs,
+  });
+  try {
+    const send = () => opened.submit(page, { login: 'x@y.example', password, token });
+    const token = tokenIn(await (await opened.get(page)).text());
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 2 * 3600_000 });
+    expect((await send()).status).toBe(200);
+    aheadMs = 3601_000;
+    expect((await send()).status).toBe(403);
+  } finally {
+    vi.useRealTimers();
+    await opened.close();
+  }
 });
 
 describe('signing in', () => {

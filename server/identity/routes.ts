@@ -22,6 +22,8 @@ export interface IdentityOptions {
   readonly database: Database;
   /** The ring in force. */
   readonly seal: () => Keyring;
+  /** PostgreSQL's time, which all nodes share: a form of one is taken by another. */
+  readonly nowMs: () => number;
   readonly audit: Pick<Audit, 'count'>;
   readonly log: Log;
   /** False: password guesses are not slowed down. */
@@ -41,7 +43,7 @@ export function identityRoutes(options: IdentityOptions): Hono<Env> {
     audit,
     log,
     door: openDoor(options.handshake),
-    forms: openForms(config.issuer, options.seal),
+    forms: openForms(config.issuer, options.seal, options.nowMs),
     passwords: openPasswords(),
     throttles: options.rateLimits ? openThrottles() : undefined,
   };

@@ -41,6 +41,8 @@ export interface TestPages {
 export interface TestPagesOptions {
   readonly door: DoorAnswer;
   readonly env?: Readonly<Record<string, string>>;
+  /** PostgreSQL's time; absent: this process's. */
+  readonly nowMs?: () => number;
   /** Another database than one of its own. */
   readonly databaseUrl?: string;
 }
@@ -84,6 +86,7 @@ export async function openTestPages(options: TestPagesOptions): Promise<TestPage
       config,
       database,
       seal: () => ring,
+      nowMs: options.nowMs ?? (() => Date.now()),
       log,
       rateLimits: config.rateLimits,
       handshake: async (method, path, body) => {
