@@ -210,6 +210,18 @@ describe('traces', () => {
     expect(deployment.server.output()).not.toContain('traceId');
   });
 
+  test('an id that a stranger chose has no more recorded than our share', async () => {
+    const before = collector.bodies.length;
+    const deployment = await deploy({ env: traced('0.00001') });
+    // by its own value it belongs to every share there is
+    const traceparent = `00-${'1'.padStart(32, '0')}-${'1'.padStart(16, '0')}-01`;
+    for (let n = 0; n < 50; n += 1) {
+      await call(`${deployment.server.publicUrl}/userinfo`, { headers: { traceparent } });
+    }
+    await deployment.close();
+    expect(collector.bodies.length).toBe(before);
+  });
+
   test('a collector that is away costs a line of the log, and nobody an answer', async () => {
     const env = { ...traced(), GATEHOUSE_OTLP_ENDPOINT: 'http://127.0.0.1:1' };
     const deployment = await deploy({ env });

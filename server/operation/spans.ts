@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHmac, randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import {
   type Attributes,
@@ -8,6 +9,7 @@ import {
   type Span,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
   type Tracer,
   trace,
 } from '@opentelemetry/api';
@@ -16,6 +18,8 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
   BatchSpanProcessor,
+  type Sampler,
+  SamplingDecision,
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
@@ -47,9 +51,7 @@ export function startSpans(settings: SpanSettings, log: Log): Tracing {
       'service.version': version,
       'process.pid': process.pid,
     }),
-    // By the trace's id, so that services in front with the same share agree; not by the caller's
-    // flag, with which a stranger could have everything recorded.
-    sampler: new TraceIdRatioBasedSampler(settings.otlpSampleRatio),
+    sampler: sharedSampler(settings.otlpSampleRatio),
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,
@@ -102,6 +104,32 @@ export function startSpans(settings: SpanSettings, log: Log): Tracing {
     },
   };
 }
+
+/**
+ * A share of the traces, by the trace's id, so that services in front with the same share agree; not
+ * by the caller's flag, with which a stranger could have everything recorded. Strangers choose the
+ * id as well, so on the public listener it counts only under a key that this process alone knows.
+ */
+function sharedSampler(ratio: number): Sampler {
+  const byId = new TraceIdRatioBasedSampler(ratio);
+  const key = randomBytes(32);
+  return {
+    shouldSample(context, traceId, _name, _kind, attributes) {
+      const parent = trace.getSpanContext(context);
+      if (parent === undefined) return byId.shouldSample(context, traceId);
+      if (parent.isRemote !== true) {
+        const recorded = (parent.traceFlags & TraceFlags.SAMPLED) !== 0;
+        return { decision: recorded ? recordAndSample : notRecord };
+      }
+      if (attributes['gatehouse.listener'] !== 'public') return byId.shouldSample(context, traceId);
+      const own = createHmac('sha256', key).update(traceId).digest('hex').slice(0, 32);
+      return byId.shouldSample(context, own);
+    },
+    toString: () => `SharedSampler{${ratio}}`,
+  };
+}
+
+const { RECORD_AND_SAMPLED: recordAndSample, NOT_RECORD: notRecord } = SamplingDecision;
 
 type Within = <Result>(
   name: string,
