@@ -90,7 +90,49 @@ describe('security: guessing, limits on, two processes', () => {
     expect(looked + refused).toBe(120);
     // Four of one client are checked at a time; the others are told to come again.
     expect(looked).toBeLessThan(60);
+    const turnedAway = answers.filter(({ status }) => status === 429);
+    for (const name of ['retry-after', 'ratelimit', 'ratelimit-policy']) {
+      expect(
+        turnedAway.filter(({ headers }) => !headers.has(name)),
+        name,
+      ).toEqual([]);
+    }
     expect((await ask(node, victim, chosen.id, chosenSecret)).status).toBe(200);
+  });
+
+  test('security 35: a right secret by the wrong method is no guess, a wrong one by it is', async () => {
+    const [node] = both.nodes;
+    const post = await node.register({ token_endpoint_auth_method: 'client_secret_post' });
+    const from = '203.0.113.20';
+    const byPost = (id: string, secret: string) =>
+      node.post(
+        '/oauth2/token',
+        { ...form, client_id: id, client_secret: secret },
+        { 'x-forwarded-for': from },
+      );
+    const twice = await atOnce(150, () => ask(node, from, post.id, post.secret));
+    expect(statuses(twice)).toEqual({ 401: 150 });
+    expect((await byPost(post.id, post.secret)).status).toBe(200);
+    const guesses = await atOnce(150, (n) => ask(node, from, post.id, `guess ${n}`));
+    expectLookedAt(guesses, 401, 100);
+    const said = guesses.map(({ text }) => text).join();
+    expect(said).not.toContain('token_endpoint_auth_method');
+    expect((await byPost(post.id, post.secret)).status).toBe(429);
+    const targets = await node.admin('GET', `/admin/audit?action=client.guess&target=${post.id}`);
+    expect(targets.list.filter(({ reason }) => reason === 'wrong_auth_method')).toEqual([]);
+  });
+
+  test('security 35: a disabled client that goes on uses up nothing of its neighbours', async () => {
+    const [node] = both.nodes;
+    const app = await node.register();
+    const { secret, id, document } = app;
+    const path = `/admin/clients/${id}`;
+    const disabled = await node.admin('PUT', path, { ...document, disabled: true });
+    expect(disabled.status, disabled.text).toBe(200);
+    const from = '203.0.113.21';
+    const answers = await atOnce(350, () => ask(node, from, id, secret));
+    expect(statuses(answers)).toEqual({ 401: 350 });
+    expect((await ask(node, from, client.id, client.secret)).status).toBe(200);
   });
 
   test('security 35: one address that tries many clients at once is slowed down, others are not', async () => {

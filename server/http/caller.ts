@@ -1,9 +1,10 @@
 import { clientIdCharsMax } from '#core/client-field.ts';
-import { isRefusal, refusals } from '#core/refusal.ts';
+import { isRefusal, type Refusal, refusals } from '#core/refusal.ts';
 import { anonymous } from '#server/audit/entry.ts';
 import type { Engine } from '#server/engine.ts';
-import type { LimitedEndpoint } from '#server/operation/rate-limits.ts';
+import { type LimitedEndpoint, slowSecretsBusy } from '#server/operation/rate-limits.ts';
 import type { Keyring } from '#tokens/keyring.ts';
+import { slowChecksPerClientMax } from '#tokens/secret.ts';
 import {
   type AuthenticatedClient,
   basicClientId,
@@ -43,17 +44,31 @@ export async function authenticateCaller(
   }
   const proven = isRefusal(presented) ? presented : provenClient(engine, ring, presented);
   const caller = proven instanceof Promise ? await proven : proven;
-  if (!isRefusal(caller) || refusals[caller.refused].status !== 401) guess?.takeBack();
+  const wrong = isRefusal(caller) && isGuess(caller);
+  if (!wrong) guess?.takeBack();
   if (isRefusal(caller)) {
-    if (refusals[caller.refused].status === 401) {
+    if (wrong) {
       const named = form.get('client_id') ?? basicClientId(authorization) ?? '';
       tell(engine, c, 'client.guess', named, caller.refused);
+    }
+    if (caller.refused === 'rate_limited') {
+      return limitedAnswer(engine, endpoint, slowSecretsBusy(slowChecksPerClientMax));
     }
     engine.metrics.refused(endpoint, caller.refused);
     return clientRefusalAnswer(caller);
   }
   permitOrigin(c, engine.config, caller.client);
   return caller;
+}
+
+/**
+ * A secret that may be wrong. `wrong_auth_method` and `client_disabled` are said only where it was
+ * right, or where there was none to guess at; counted, they would shut out an app that tries Basic
+ * first, and its neighbours. A wrong secret by the wrong method is an `unknown_client`.
+ */
+function isGuess({ refused }: Refusal): boolean {
+  const { status } = refusals[refused];
+  return status === 401 && refused !== 'wrong_auth_method' && refused !== 'client_disabled';
 }
 
 /** Anybody can claim any client's id, so the entry names it as the target, not as who asks. */

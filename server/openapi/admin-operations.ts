@@ -272,7 +272,10 @@ const ownOperations: readonly Operation[] = [
       example: { subject: 'ana', reason: 'left the company' },
     },
     answers: [
-      answers(200, 'It holds everywhere.', named('revocation'), { revoked: 'subject', known: true }),
+      answers(200, 'It holds everywhere.', named('revocation'), {
+        revoked: 'subject',
+        known: true,
+      }),
     ],
     refusals: ['malformed_request', 'not_found'],
   },

@@ -113,6 +113,26 @@ export function createRateLimits(nowMs: () => number = () => performance.now()):
   };
 }
 
+/**
+ * For who is turned away because all places for slow hashes are taken: one check lasts some 20 ms, so
+ * a second is plenty. `places` is how many there are.
+ */
+export function slowSecretsBusy(places: number): Limited {
+  return refusal('slow-secrets', places, 1, 0);
+}
+
+function refusal(name: string, burst: number, windowSeconds: number, waitMs: number): Limited {
+  const retryAfterSeconds = Math.max(1, Math.ceil(waitMs / 1000));
+  return {
+    retryAfterSeconds,
+    headers: {
+      'retry-after': String(retryAfterSeconds),
+      'ratelimit-policy': `"${name}";q=${burst};w=${windowSeconds}`,
+      ratelimit: `"${name}";r=0;t=${retryAfterSeconds}`,
+    },
+  };
+}
+
 interface Bucket {
   /** Counts one; the refusal when it comes too early (then nothing is counted). */
   take(key: string, nowMs: number): Limited | undefined;
@@ -133,22 +153,11 @@ function bucket(name: string, { perSecond, burst }: Limit): Bucket {
   let older = new Map<string, number>();
 
   const refilledAt = (key: string) => younger.get(key) ?? older.get(key) ?? 0;
-  const refused = (waitMs: number): Limited => {
-    const retryAfterSeconds = Math.max(1, Math.ceil(waitMs / 1000));
-    return {
-      retryAfterSeconds,
-      headers: {
-        'retry-after': String(retryAfterSeconds),
-        'ratelimit-policy': `"${name}";q=${burst};w=${windowSeconds}`,
-        ratelimit: `"${name}";r=0;t=${retryAfterSeconds}`,
-      },
-    };
-  };
   return {
     take(key, nowMs) {
       const begin = Math.max(refilledAt(key), nowMs);
       const waitMs = begin - nowMs - toleranceMs;
-      if (waitMs > 0) return refused(waitMs);
+      if (waitMs > 0) return refusal(name, burst, windowSeconds, waitMs);
       if (younger.size >= keysMax / 2) {
         older = younger;
         younger = new Map();
