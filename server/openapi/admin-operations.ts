@@ -271,12 +271,7 @@ const ownOperations: readonly Operation[] = [
       schema: named('newRevocation'),
       example: { subject: 'ana', reason: 'left the company' },
     },
-    answers: [
-      answers(200, 'It holds everywhere.', named('revocation'), {
-        revoked: 'subject',
-        known: true,
-      }),
-    ],
+    answers: [answers(200, 'Done.', named('revocation'), { revoked: 'subject', known: true })],
     refusals: ['malformed_request', 'not_found'],
   },
   {
