@@ -1,5 +1,5 @@
 import type { ColumnDef, Constraint, Node } from 'libpg-query';
-import { type Catalog, constraintsOf } from './catalog.ts';
+import { type Catalog, collationOf, constraintsOf, indexesOf, joinedBy } from './catalog.ts';
 import { callsIn, nameOf, typeOf, type WrittenType } from './tree.ts';
 
 /** What a statement does, as the id of a form, and to which relations. */
@@ -8,8 +8,8 @@ export interface Use {
   readonly form: string | undefined;
   /** The table that the form locks; '' where there is none. */
   readonly relation: string;
-  /** The second relation of the form. */
-  readonly also?: string;
+  /** The other relations that the form locks. */
+  readonly also?: readonly string[];
 }
 
 /** They give one value for all rows of a statement, so nothing is rewritten. */
@@ -24,14 +24,15 @@ export function addColumn(relation: string, column: ColumnDef, catalog: Catalog)
   const has = (kind: Constraint['contype']) => constraints.find(({ contype }) => contype === kind);
   const type = typeOf(column.typeName);
   const uses: Use[] = [];
-  const say = (form: string, also?: string) =>
-    uses.push({ form, relation, ...(also === undefined ? {} : { also }) });
+  const say = (form: string, also?: readonly string[]) =>
+    uses.push({ form, relation, ...(also && { also }) });
   if (has('CONSTR_IDENTITY') || serials.includes(type.name)) say('add-column-identity');
   const generated = has('CONSTR_GENERATED');
   if (generated) {
     say(generated.generated_kind === 's' ? 'add-column-stored' : 'add-column-virtual');
   }
-  const value = has('CONSTR_DEFAULT')?.raw_expr;
+  const written = has('CONSTR_DEFAULT')?.raw_expr;
+  const value = isNull(written) ? undefined : written;
   if (isComputed(value)) say('add-column-volatile-default');
   if (catalog.domains.has(type.name)) say('add-column-domain');
   if (has('CONSTR_CHECK')) say('add-column-check');
@@ -39,11 +40,17 @@ export function addColumn(relation: string, column: ColumnDef, catalog: Catalog)
   const foreign = has('CONSTR_FOREIGN');
   if (foreign) {
     const form = value === undefined ? 'add-column-references' : 'add-foreign-key';
-    say(form, nameOf(foreign.pktable));
+    say(form, [nameOf(foreign.pktable)]);
   }
-  if (has('CONSTR_NOTNULL') && value === undefined && uses.length === 0) say('add-column-not-null');
+  const filled =
+    generated || has('CONSTR_IDENTITY') || serials.includes(type.name) || has('CONSTR_PRIMARY');
+  if (has('CONSTR_NOTNULL') && value === undefined && !filled) say('add-column-not-null');
   if (uses.length === 0) say('add-column');
   return uses;
+}
+
+function isNull(value: Node | undefined): boolean {
+  return value !== undefined && 'A_Const' in value && value.A_Const.isnull === true;
 }
 
 /** True where every row may get another value: what calls functions that are not known to be stable. */
@@ -58,18 +65,25 @@ export function alterType(
   definition: ColumnDef,
   catalog: Catalog,
 ): Use {
-  const former = catalog.tables.get(relation)?.columns.get(name)?.type;
+  const column = catalog.tables.get(relation)?.columns.get(name);
   const next = typeOf(definition.typeName);
-  if (former === undefined || definition.raw_default !== undefined || !sameBytes(former, next)) {
-    return { form: 'alter-type', relation };
+  const also = joinedBy(catalog, relation, name);
+  const used = definition.raw_default !== undefined;
+  if (column === undefined || used || !sameBytes(column.type, next)) {
+    return { form: 'alter-type', relation, also };
   }
+  const reordered = collationOf(definition) !== column.collation;
+  const indexed = indexesOf(catalog, relation).some(
+    ({ columns, isComputed }) => (isComputed || reordered) && columns.includes(name),
+  );
+  if (indexed) return { form: 'alter-type-indexed', relation, also };
   const checked = constraintsOf(catalog, relation).some(
     ({ kind, columns, valid }) => kind === 'check' && valid && columns.includes(name),
   );
-  return { form: checked ? 'alter-type-checked' : 'alter-type-wider', relation };
+  return { form: checked ? 'alter-type-checked' : 'alter-type-wider', relation, also };
 }
 
-/** True where PostgreSQL 15 to 18 leave the rows, and indexes on them, as they are. */
+/** True where PostgreSQL 15 to 18 leave the rows, and plain indexes on them, as they are. */
 function sameBytes(former: WrittenType, next: WrittenType): boolean {
   const [had, hadScale] = former.limits;
   const [gets, getsScale] = next.limits;

@@ -1,5 +1,5 @@
 import type { AlterTableCmd, AlterTableStmt, Constraint } from 'libpg-query';
-import { type Catalog, constraintOf, constraintsOf } from './catalog.ts';
+import { type Catalog, constraintOf, constraintsOf, defaultOf, joinedBy } from './catalog.ts';
 import { addColumn, alterType, type Use } from './classify-column.ts';
 import { nameOf, stringsOf } from './tree.ts';
 
@@ -13,7 +13,6 @@ const plain: Readonly<Record<string, string>> = {
   AT_ResetOptions: 'set-statistics',
   AT_SetStorage: 'set-storage',
   AT_SetCompression: 'set-storage',
-  AT_DropColumn: 'drop-column',
   AT_SetLogged: 'set-logged',
   AT_SetUnLogged: 'set-logged',
   AT_SetTableSpace: 'set-tablespace',
@@ -52,15 +51,26 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
   }
   if (subtype === 'AT_ValidateConstraint') {
     const references = constraintOf(catalog, relation, name)?.references;
-    return [{ form: 'validate-constraint', relation, ...(references && { also: references }) }];
+    return [{ form: 'validate-constraint', relation, ...(references && { also: [references] }) }];
+  }
+  if (subtype === 'AT_DropColumn') {
+    return [{ form: 'drop-column', relation, also: joinedBy(catalog, relation, name) }];
   }
   if (subtype === 'AT_DropConstraint') return [dropConstraint(relation, name, catalog)];
   if (def !== undefined && 'PartitionCmd' in def) {
     const partition = nameOf(def.PartitionCmd.name);
-    if (subtype === 'AT_AttachPartition') return [attach(relation, partition, catalog)];
+    if (subtype === 'AT_AttachPartition') {
+      return attach(relation, partition, def.PartitionCmd.bound?.is_default === true, catalog);
+    }
     // Concurrently its last part waits for the partition without an end: no form, so refused.
     if (subtype === 'AT_DetachPartition' && def.PartitionCmd.concurrent !== true) {
-      return [{ form: 'detach-partition', relation: partition, also: relation }];
+      return [
+        { form: 'detach-partition', relation: partition, also: [relation] },
+        ...besides(relation, partition, catalog).map((one) => ({
+          form: 'change-partition-default',
+          relation: one,
+        })),
+      ];
     }
   }
   return [{ form: undefined, relation }];
@@ -82,7 +92,7 @@ function addConstraint(relation: string, constraint: Constraint, catalog: Catalo
     case 'CONSTR_NOTNULL':
       return { form: later === '' ? 'add-check' : 'add-not-null-not-valid', relation };
     case 'CONSTR_FOREIGN':
-      return { form: `add-foreign-key${later}`, relation, also: nameOf(constraint.pktable) };
+      return { form: `add-foreign-key${later}`, relation, also: [nameOf(constraint.pktable)] };
     case 'CONSTR_UNIQUE':
       return {
         form: constraint.indexname === undefined ? 'add-unique' : 'add-unique-using-index',
@@ -99,7 +109,7 @@ function addConstraint(relation: string, constraint: Constraint, catalog: Catalo
 
 function addPrimaryKey(relation: string, constraint: Constraint, catalog: Catalog): Use {
   if (constraint.indexname === undefined) return { form: 'add-unique', relation };
-  const keys = catalog.indexes.get(constraint.indexname)?.columns ?? stringsOf(constraint.keys);
+  const keys = catalog.indexes.get(constraint.indexname)?.keys ?? stringsOf(constraint.keys);
   const columns = catalog.tables.get(relation)?.columns;
   const full = keys.length > 0 && keys.every((key) => columns?.get(key)?.notNull === true);
   return { form: full ? 'add-primary-key-using-index' : 'add-primary-key-nullable', relation };
@@ -109,15 +119,36 @@ function dropConstraint(relation: string, name: string, catalog: Catalog): Use {
   const known = constraintOf(catalog, relation, name);
   if (known?.kind === 'check') return { form: 'drop-check', relation };
   if (known?.kind === 'foreign' && known.references !== undefined) {
-    return { form: 'drop-foreign-key', relation, also: known.references };
+    return { form: 'drop-foreign-key', relation, also: [known.references] };
   }
   return { form: 'drop-constraint', relation };
 }
 
-function attach(parent: string, partition: string, catalog: Catalog): Use {
-  const checked = constraintsOf(catalog, partition).some(
-    ({ kind, valid }) => kind === 'check' && valid,
-  );
-  const form = checked ? 'attach-partition-checked' : 'attach-partition';
-  return { form, relation: partition, also: parent };
+function attach(
+  parent: string,
+  partition: string,
+  isDefault: boolean,
+  catalog: Catalog,
+): readonly Use[] {
+  const rows = besides(parent, partition, catalog).filter(() => !isDefault);
+  return [
+    {
+      form: isChecked(catalog, partition) ? 'attach-partition-checked' : 'attach-partition',
+      relation: partition,
+      also: [parent],
+    },
+    ...rows.map((relation) => ({
+      form: isChecked(catalog, relation) ? 'change-partition-default' : 'attach-beside-default',
+      relation,
+    })),
+  ];
+}
+
+/** The default partition, where the statement is about another one. */
+function besides(parent: string, partition: string, catalog: Catalog): readonly string[] {
+  return defaultOf(catalog, parent).filter((one) => one !== partition);
+}
+
+function isChecked(catalog: Catalog, table: string): boolean {
+  return constraintsOf(catalog, table).some(({ kind, valid }) => kind === 'check' && valid);
 }

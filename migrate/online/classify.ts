@@ -1,5 +1,5 @@
 import type { CreateStmt, DropStmt, GrantStmt, Node, RenameStmt, VacuumStmt } from 'libpg-query';
-import type { Catalog } from './catalog.ts';
+import { type Catalog, defaultOf, joinedBy } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import { ofRows } from './classify-rows.ts';
 import { alterTable } from './classify-table.ts';
@@ -13,15 +13,13 @@ const objects: readonly string[] = [
   'CompositeTypeStmt',
   'CreateRangeStmt',
   'CreateDomainStmt',
-  'CreateSeqStmt',
-  'AlterSeqStmt',
   'CreateSchemaStmt',
   'CreateExtensionStmt',
 ];
 /** What a statement does, by the ids of forms. `batched`: it is annotated as batches. */
 export function classify(node: Node, catalog: Catalog, batched: boolean): readonly Use[] {
   if ('AlterTableStmt' in node) return alterTable(node.AlterTableStmt, catalog);
-  if ('CreateStmt' in node) return createTable(node.CreateStmt);
+  if ('CreateStmt' in node) return createTable(node.CreateStmt, catalog);
   if ('IndexStmt' in node) {
     const aside = node.IndexStmt.concurrent === true ? '-concurrently' : '';
     return [{ form: `create-index${aside}`, relation: nameOf(node.IndexStmt.relation) }];
@@ -37,12 +35,20 @@ export function classify(node: Node, catalog: Catalog, batched: boolean): readon
   );
 }
 
-function createTable({ relation, inhRelations, partbound, ...rest }: CreateStmt): readonly Use[] {
+function createTable(
+  { relation, inhRelations, partbound, ...rest }: CreateStmt,
+  catalog: Catalog,
+): readonly Use[] {
   const name = nameOf(relation);
   const [parent] = inhRelations ?? [];
   if (parent !== undefined && 'RangeVar' in parent) {
-    const form = partbound === undefined ? undefined : 'create-partition';
-    return [{ form, relation: nameOf(parent.RangeVar) }];
+    const whole = nameOf(parent.RangeVar);
+    if (partbound === undefined) return [{ form: undefined, relation: whole }];
+    const also = defaultOf(catalog, whole);
+    return [
+      { form: 'create-partition', relation: whole, also },
+      { form: 'create-table', relation: name },
+    ];
   }
   const referenced = every('pktable', rest.tableElts)
     .map((table) => nameOf(table))
@@ -55,7 +61,11 @@ function createTable({ relation, inhRelations, partbound, ...rest }: CreateStmt)
 
 function drop({ removeType, objects: named, concurrent }: DropStmt, catalog: Catalog) {
   return (named ?? []).map(objectName).map((name): Use => {
-    if (removeType === 'OBJECT_TABLE') return { form: 'drop-table', relation: name };
+    if (removeType === 'OBJECT_TABLE') {
+      const parent = catalog.partitions.get(name)?.parent;
+      const also = [...joinedBy(catalog, name), ...(parent === undefined ? [] : [parent])];
+      return { form: 'drop-table', relation: name, also };
+    }
     if (removeType !== 'OBJECT_INDEX') return { form: 'drop-object', relation: name };
     const relation = catalog.indexes.get(name)?.table ?? name;
     return { form: concurrent === true ? 'drop-index-concurrently' : 'drop-index', relation };
@@ -123,6 +133,12 @@ function ofOthers(node: Node, catalog: Catalog): readonly Use[] {
       form: 'create-statistics',
       relation: 'RangeVar' in relation ? nameOf(relation.RangeVar) : '',
     }));
+  }
+  if ('CreateSeqStmt' in node) {
+    return [{ form: 'create-object', relation: nameOf(node.CreateSeqStmt.sequence) }];
+  }
+  if ('AlterSeqStmt' in node) {
+    return [{ form: 'alter-sequence', relation: nameOf(node.AlterSeqStmt.sequence) }];
   }
   if ('CreateTrigStmt' in node) {
     return [{ form: 'create-trigger', relation: nameOf(node.CreateTrigStmt.relation) }];

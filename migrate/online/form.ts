@@ -34,7 +34,7 @@ export interface Form {
   readonly why: string;
   /** What to write instead. */
   readonly instead?: string;
-  /** A second table that it locks, and how: `referenced`, `partition`. */
+  /** Other tables that it locks, and how: `referenced`, `parent`. */
   readonly also?: { readonly lock: LockMode; readonly on: string };
   /** PostgreSQL refuses it inside a transaction. */
   readonly alone?: true;
@@ -54,8 +54,10 @@ export interface Example {
   readonly after?: string;
   /** The relation that is locked and under load; absent: `busy`. */
   readonly on?: string;
-  /** Reads are what would wait. */
-  readonly load?: 'reads';
+  /** The second relation; absent: what the form's `also` is on in other examples. */
+  readonly second?: string;
+  /** Reads are what would wait, or numbers of a sequence. */
+  readonly load?: 'reads' | 'numbers';
   /** What the release before says, and what no longer works. */
   readonly former?: string;
 }

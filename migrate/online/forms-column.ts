@@ -85,6 +85,10 @@ export const columnForms: readonly Form[] = [
     why: 'The old rows would have null: it fails on every table that has rows.',
     instead: 'give a constant default, or add it nullable, fill it, then set not null',
     example: { sql: 'alter table busy add column added integer not null' },
+    more: [
+      { sql: 'alter table busy add column added bigint not null references other (id)' },
+      { sql: 'alter table busy add column added integer not null default null' },
+    ],
   },
   {
     id: 'add-column-check',
@@ -128,7 +132,17 @@ export const columnForms: readonly Form[] = [
     harm: 'breaks',
     why: 'Statements of the release before still name the column.',
     instead: 'drop it in a contract migration, when no release that runs names it',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'joined by a foreign key' },
     example: { sql: 'alter table busy drop column v', former: 'select v from busy limit 1' },
+    more: [
+      {
+        before:
+          'alter table busy add constraint added foreign key (p) references other (id) not valid',
+        sql: 'alter table busy drop column p',
+        after: 'alter table busy drop constraint if exists added',
+        former: 'select p from busy limit 1',
+      },
+    ],
   },
   {
     id: 'alter-type',
@@ -139,6 +153,7 @@ export const columnForms: readonly Form[] = [
     harm: 'blocks',
     why: `${rewrites} (Or the earlier migrations do not tell the type it has.)`,
     instead: 'add a column of the new type, write both, fill the old rows in batches, then read it',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'joined by a foreign key' },
     example: { sql: 'alter table busy alter column n type bigint' },
   },
   {
@@ -150,7 +165,54 @@ export const columnForms: readonly Form[] = [
     why:
       'varchar(n) to a longer varchar or text, text to varchar, numeric(p, s) to more digits of ' +
       'the same scale, timestamp and interval to more precision, cidr to inet.',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'joined by a foreign key' },
     example: { sql: 'alter table busy alter column w type varchar(80)' },
+    more: [
+      {
+        before:
+          'create table words (w varchar(40) primary key);\n' +
+          'alter table busy add constraint added foreign key (w) references words (w) not valid',
+        sql: 'alter table busy alter column w type varchar(80)',
+        after: 'alter table busy drop constraint added; drop table words',
+        second: 'words',
+      },
+      {
+        before: 'create index concurrently if not exists busy_plain on busy (w)',
+        sql: 'alter table busy alter column w type text',
+        after: 'drop index busy_plain',
+      },
+    ],
+  },
+  {
+    id: 'alter-type-indexed',
+    about:
+      'alter column type where an index has an expression or a condition, or another collation',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'scan',
+    verdict: 'refused',
+    harm: 'blocks',
+    why:
+      'The rows stay as they are, but PostgreSQL builds every such index that names the column ' +
+      'anew, and with another collation every index of it.',
+    instead: 'drop the index concurrently, alter the type, create the index concurrently',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'joined by a foreign key' },
+    example: {
+      before: 'create index concurrently if not exists busy_length on busy (length(w))',
+      sql: 'alter table busy alter column w type varchar(80)',
+      after: 'drop index busy_length',
+    },
+    more: [
+      {
+        before: 'create index concurrently if not exists busy_some on busy (n) where w is null',
+        sql: 'alter table busy alter column w type text',
+        after: 'drop index busy_some',
+      },
+      {
+        before: 'create index concurrently if not exists busy_t on busy (t)',
+        sql: 'alter table busy alter column t type text collate "C"',
+        after: 'drop index busy_t',
+      },
+    ],
   },
   {
     id: 'alter-type-checked',
@@ -161,6 +223,7 @@ export const columnForms: readonly Form[] = [
     harm: 'blocks',
     why: 'The rows stay as they are, but every check on the column is made anew and reads them all.',
     instead: 'drop the check, alter the type, add the check `not valid`, validate it',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'joined by a foreign key' },
     example: {
       before: "alter table busy add constraint busy_w check (w <> 'never')",
       sql: 'alter table busy alter column w type varchar(80)',
@@ -188,6 +251,15 @@ export const columnForms: readonly Form[] = [
       'add a check (column is not null) `not valid`, validate it in another transaction, set not ' +
       'null, drop the check',
     example: { sql: 'alter table busy alter column filled set not null' },
+    more: [
+      {
+        before:
+          'alter table busy add constraint busy_filled check (coalesce(filled, 0) is not null) ' +
+          'not valid;\n-- migrate:commit\nalter table busy validate constraint busy_filled',
+        sql: 'alter table busy alter column filled set not null',
+        after: 'alter table busy drop constraint busy_filled',
+      },
+    ],
   },
   {
     id: 'set-not-null-checked',

@@ -104,13 +104,25 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'create-object',
-    about:
-      'create function, type, domain, sequence, schema, extension; alter function, sequence; grant',
+    about: 'create function, type, domain, sequence, schema, extension; alter function; grant',
     lock: 'NONE',
     hold: 'brief',
     verdict: 'allowed',
     why: 'No table is locked.',
     example: { sql: "create type added as enum ('one', 'two')" },
+  },
+  {
+    id: 'alter-sequence',
+    about: 'alter sequence',
+    lock: 'SHARE ROW EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'Who draws a number waits for a moment. The lock is on the sequence only.',
+    example: {
+      sql: 'alter sequence busy_numbers increment 2',
+      on: 'busy_numbers',
+      load: 'numbers',
+    },
   },
   {
     id: 'enum-add-value',

@@ -6,6 +6,10 @@ const attach = 'alter table root attach partition busy for values from (-1) to (
 const bounds =
   'alter table busy add constraint busy_bounds check (id >= -1 and id < 1000000000) not valid;\n' +
   '-- migrate:commit\nalter table busy validate constraint busy_bounds';
+const byDefault = `${root}; alter table root attach partition busy default`;
+const another =
+  'create table fresh (like busy including generated);\n' +
+  'alter table root attach partition fresh for values from (1000000000) to (1000000001)';
 const away = 'drop table if exists root';
 const detached =
   'do $$ begin if exists (select 1 from pg_inherits where inhrelid = $q$busy$q$::regclass) ' +
@@ -40,10 +44,39 @@ export const tableForms: readonly Form[] = [
     harm: 'blocks',
     why: 'Locks the parent against everybody, and reads the default partition if there is one.',
     instead: 'create the table by itself, with a check of its bounds, then attach it',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'default' },
     example: {
-      before: `${root}; alter table root attach partition busy default`,
+      before: byDefault,
       sql: 'create table fresh partition of root for values from (1000000000) to (1000000001)',
       after: detached,
+    },
+  },
+  {
+    id: 'attach-beside-default',
+    about: 'attach partition where the default partition has no check',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'scan',
+    verdict: 'refused',
+    harm: 'blocks',
+    why: 'Reads every row of the default partition while nobody may read or write it.',
+    instead:
+      'first add a check to the default partition, `not valid`, that leaves the bounds out, and ' +
+      'validate it; drop it afterwards',
+    example: { before: byDefault, sql: another, after: detached },
+  },
+  {
+    id: 'change-partition-default',
+    about: 'attach partition where a valid check of the default partition leaves it out; detach',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why:
+      'The default partition is locked for a moment. (The linter sees that it has a valid check; ' +
+      'that it says as much as the bounds is for its author to see to.)',
+    example: {
+      before: `${byDefault};\n${bounds}`,
+      sql: another,
+      after: `${detached}; alter table busy drop constraint busy_bounds`,
     },
   },
   {
@@ -100,7 +133,24 @@ export const tableForms: readonly Form[] = [
     harm: 'breaks',
     why: 'The release before still uses it.',
     instead: 'drop it in a contract migration',
+    also: { lock: 'ACCESS EXCLUSIVE', on: 'joined by a foreign key, parent' },
     example: { sql: 'drop table busy cascade', former: 'select id from busy limit 1' },
+    more: [
+      {
+        before:
+          'alter table busy add constraint added foreign key (p) references other (id) not valid',
+        sql: 'drop table busy',
+        after: 'alter table busy drop constraint if exists added',
+        former: 'select id from busy limit 1',
+      },
+      {
+        before: `${root}; ${attach}`,
+        sql: 'drop table busy',
+        after: detached,
+        second: 'root',
+        former: 'select id from busy limit 1',
+      },
+    ],
   },
   {
     id: 'drop-object',

@@ -52,12 +52,12 @@ export function lockedBy(
   statement: Pick<Judged, 'uses'>,
   fresh: ReadonlySet<string>,
 ): readonly string[] {
-  return statement.uses.flatMap(({ form: id, relation, also }) => {
+  return statement.uses.flatMap(({ form: id, relation, also = [] }) => {
     if (id === undefined) return [];
     const form = formOf(id);
     const locked = [
       ...(blocksWrites(form.lock) ? [relation] : []),
-      ...(also !== undefined && form.also && blocksWrites(form.also.lock) ? [also] : []),
+      ...(form.also && blocksWrites(form.also.lock) ? also : []),
     ];
     return locked.filter((one) => one !== '' && !fresh.has(one));
   });

@@ -154,6 +154,60 @@ test('a check proves not null once it is validated, and not before', () => {
   expect(refused(`${validated};\n-- migrate:commit\n${set}`)).toEqual([]);
 });
 
+test('of an index without a name, a collation and a column that goes the later statements know', () => {
+  const widen = 'alter table busy alter column w type text';
+  const lower = 'create index on busy (lower(w))';
+  expect(refused(widen, 'expand', lower)).toEqual(['alter-type-indexed']);
+  expect(refused(widen, 'expand', 'create index on busy (w) include (t)')).toEqual([]);
+  const unlike = 'alter table busy add column c text collate "C" unique';
+  expect(refused('alter table busy alter column c type text', 'expand', unlike)).toEqual([
+    'alter-type-indexed',
+  ]);
+  expect(refused('alter table busy alter c type text collate "C"', 'expand', unlike)).toEqual([]);
+  const again = `${lower}; alter table busy drop column w, add column w varchar(9)`;
+  expect(refused(widen, 'expand', again)).toEqual([]);
+  const proof = 'alter table busy add constraint c check (v is not null)';
+  const gone = `${proof}; alter table busy drop column v; alter table busy add column v integer`;
+  expect(refused('alter table busy alter column v set not null', 'expand', gone)).toEqual([
+    'set-not-null',
+  ]);
+});
+
+test('the locks of tables that a foreign key or a partition joins are counted', () => {
+  const key = 'create table child (id bigint references other (id))';
+  const drop = 'drop table child;\nalter table busy add column a integer';
+  const locked = 'alter table other add column a integer';
+  expect(refused(`drop table child;\n${locked}`, 'contract')).toEqual(['several-tables']);
+  const first = `alter table other add column a integer;\n-- migrate:commit\n${drop}`;
+  expect(refused(first, 'contract', key)).toEqual(['several-tables']);
+  const readings = lint([
+    ...base,
+    migrationOf('0002_before.expand.sql', key),
+    migrationOf('0003_new.contract.sql', 'drop table child; alter table other drop column id'),
+  ]);
+  const uses = readings.at(-1)?.steps.flatMap(({ statements }) => statements.map((s) => s.uses));
+  expect(uses).toEqual([
+    [{ form: 'drop-table', relation: 'child', also: ['other'] }],
+    [{ form: 'drop-column', relation: 'other', also: [] }],
+  ]);
+});
+
+test('partitions of a table that is new are new themselves', () => {
+  const parts =
+    'create table root (id bigint) partition by range (id);\n' +
+    'create table rest partition of root default;\n' +
+    'create table part (id bigint);\n' +
+    'alter table root attach partition part for values from (0) to (9);\n' +
+    'create index on rest (id)';
+  expect(refused(parts)).toEqual([]);
+});
+
+test('a sequence that is altered is locked, and what is slow must not come after it', () => {
+  const slow = 'alter sequence busy_numbers increment 2;\ninsert into other select id from busy';
+  expect(refused(slow)).toEqual(['slow-under-lock']);
+  expect(refused(`create sequence own;\n${slow.replace('busy_numbers', 'own')}`)).toEqual([]);
+});
+
 test('two tables in one transaction are refused; the two of one foreign key are not', () => {
   const both =
     'alter table busy add column a integer;\nalter table other add column a integer default 1;';

@@ -8,6 +8,7 @@ import type { Migration, Phase } from './migration.ts';
 import { rules } from './rules.ts';
 import { type Judged, judge, readScript, type Script, type Step, stepsOf } from './script.ts';
 import { SqlUnreadable } from './sql.ts';
+import { nameOf } from './tree.ts';
 
 /** What the linter has against a statement. */
 export interface Finding {
@@ -136,7 +137,7 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
     if (form.since !== undefined && form.since > around.oldestPostgres) {
       say('too-new', statement.line);
     }
-    if (isNew(use, statement, around.catalog)) around.fresh.add(use.relation);
+    if (isNew(use, statement, around)) around.fresh.add(use.relation);
     if (around.fresh.has(use.relation) && !isFeltElsewhere(use, around)) continue;
     if (form.verdict === 'allowed') continue;
     if (form.verdict === 'contract' && around.phase === 'contract') continue;
@@ -145,10 +146,12 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
 }
 
 /** Nobody uses what this statement makes: it is there from now on, and was not before. */
-function isNew({ form, relation }: Use, { node }: Judged, { tables }: Catalog): boolean {
-  return (
-    makers.includes(form ?? '') && relation !== '' && !isPassing(node) && !tables.has(relation)
-  );
+function isNew({ form, relation }: Use, { node }: Judged, around: Surroundings): boolean {
+  if (!makers.includes(form ?? '') || relation === '' || isPassing(node)) return false;
+  // A partition is in use as soon as its parent is.
+  const parents = 'CreateStmt' in node ? (node.CreateStmt.inhRelations ?? []) : [];
+  const aside = parents.every((one) => 'RangeVar' in one && around.fresh.has(nameOf(one.RangeVar)));
+  return aside && !around.catalog.tables.has(relation);
 }
 
 const makers = ['create-table', 'create-view', 'create-materialized-view', 'create-object'];

@@ -66,7 +66,7 @@ export async function planOf(
 }
 
 function locksOf(statement: Judged, fresh: ReadonlySet<string>): readonly PlannedLock[] {
-  return statement.uses.flatMap(({ form: id, relation, also }) => {
+  return statement.uses.flatMap(({ form: id, relation, also = [] }) => {
     if (id === undefined) return [];
     const form = formOf(id);
     const lock = (name: string, mode: LockMode): PlannedLock => ({
@@ -78,7 +78,7 @@ function locksOf(statement: Judged, fresh: ReadonlySet<string>): readonly Planne
     });
     return [
       ...(form.lock === 'NONE' ? [] : [lock(relation, form.lock)]),
-      ...(also === undefined || form.also === undefined ? [] : [lock(also, form.also.lock)]),
+      ...also.flatMap((one) => (form.also === undefined ? [] : [lock(one, form.also.lock)])),
     ];
   });
 }

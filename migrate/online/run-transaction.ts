@@ -8,14 +8,13 @@ import { backOff, isContention, type Session } from './session.ts';
 /** The locks that a step will ask for and that others may be in the way of. */
 export function wantedBy(step: Step, fresh: ReadonlySet<string>): readonly Wanted[] {
   return step.statements.flatMap(({ uses }) =>
-    uses.flatMap(({ form: id, relation, also }): readonly Wanted[] => {
+    uses.flatMap(({ form: id, relation, also = [] }): readonly Wanted[] => {
       if (id === undefined) return [];
       const form = formOf(id);
+      const { also: second } = form;
       return [
         { relation, mode: form.lock },
-        ...(also === undefined || form.also === undefined
-          ? []
-          : [{ relation: also, mode: form.also.lock }]),
+        ...also.flatMap((one) => (second ? [{ relation: one, mode: second.lock }] : [])),
       ].filter((one) => one.relation !== '' && !fresh.has(one.relation) && isFelt(one));
     }),
   );

@@ -45,9 +45,10 @@ export async function runScript(client: pg.Client, sql: string): Promise<void> {
 /** Long enough to be seen waiting. */
 const elderMs = 80;
 
+const places: Readonly<Record<string, string>> = { parent: 'root', default: 'busy' };
 const relationsOf = ({ example, also }: Form) => ({
   main: example.on ?? 'busy',
-  second: also?.on === 'parent' ? 'root' : 'other',
+  second: example.second ?? places[also?.on ?? ''] ?? 'other',
 });
 
 /** Runs a form once, in a transaction that is rolled back where PostgreSQL lets it be in one. */
