@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openBank } from '#migrate/testing/bank.ts';
+import { openBank, openEmptyPair } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
 
 // Whole migrations with real processes: on a busy machine they take their time.
@@ -101,5 +104,77 @@ describe('copy', () => {
     await query(pair.blue, "update account set currency = 'CHF' where id in (3, 4)");
     await migrate(pair, 'follow', '--once');
     expect(await migrate(pair, 'verify', '--workers', '2')).toContain('every check holds');
+  });
+});
+
+describe('a unique key that a foreign key refers to', () => {
+  const mapping = {
+    name: 'referred',
+    forward: {
+      tables: [
+        {
+          target: 'login',
+          key: ['id'],
+          select: 'select id, name, n from login',
+          sources: [{ table: 'login', columns: ['id'] }],
+          rangeRows: 100,
+        },
+        {
+          target: 'badge',
+          key: ['id'],
+          select: 'select id, login from badge',
+          sources: [{ table: 'badge', columns: ['id'] }],
+        },
+      ],
+    },
+  };
+  let own: Pair;
+  let file = '';
+  const run = (...args: readonly string[]) => migrate(own, ...args, '--mapping', file);
+  beforeEach(async () => {
+    own = await openEmptyPair();
+    file = join(await mkdtemp(join(tmpdir(), 'migrate-copy-')), 'mapping.json');
+    await writeFile(file, JSON.stringify(mapping));
+    for (const side of ['blue', 'green'] as const) {
+      await query(
+        own[side],
+        `create table login (id bigint primary key, name text not null unique, n int);
+         create table badge (id bigint primary key, login text references login (name))`,
+      );
+    }
+    await query(
+      own.blue,
+      `insert into login select n, 'name ' || n, n from generate_series(1, 350) n;
+       insert into badge select n, 'name ' || n from generate_series(10, 20) n`,
+    );
+  });
+  afterEach(async () => {
+    await own.close();
+    await rm(dirname(file), { recursive: true });
+  });
+
+  it('may pass from row to row during the copy; a deferrable primary key is refused', async () => {
+    const remake = (how: string) =>
+      `alter table login drop constraint login_pkey, add primary key (id) ${how}`;
+    await query(own.green, remake('deferrable'));
+    await expect(run('plan')).rejects.toThrow(
+      /primary key login_pkey of public\.login is deferrable/,
+    );
+    await query(
+      own.green,
+      `${remake('')}; alter table login add constraint stops check (n < 1000)`,
+    );
+    await query(own.blue, 'update login set n = 5000 where id = 250');
+    await run('prepare');
+    await expect(run('copy', '--workers', '1')).rejects.toThrow(/stops/);
+    await query(
+      own.blue,
+      `update login set n = 250 where id = 250; update login set name = 'freed' where id = 5;
+       update login set name = 'name 5' where id = 340`,
+    );
+    await run('copy', '--workers', '1');
+    expect(await run('follow', '--once')).toContain('badge_login_fkey');
+    expect(await run('verify')).toContain('every check holds');
+    await expect(query(own.green, 'truncate login')).rejects.toThrow(/foreign key/);
   });
 });

@@ -37,6 +37,11 @@ export async function plan(run: Run): Promise<Plan> {
   for (const { target } of run.routes.forward.tables) {
     await describeTarget(run.green.main, target, warnings);
   }
+  for (const route of [run.routes.forward, run.routes.reverse]) {
+    for (const { target } of route?.tables ?? []) {
+      refusals.push(...(await deferredKeys(route?.destination ?? run.green, target)));
+    }
+  }
   const fresh = (await readControl(run.green.main)) === undefined;
   for (const route of [run.routes.forward, run.routes.reverse]) {
     if (route === undefined) continue;
@@ -174,6 +179,20 @@ async function describeTarget(
         : `${textOf(table)}: trigger ${name} does not act on what migrate writes, only after the switch.`,
     );
   }
+}
+
+/** Rows are inserted or updated by their primary key, which PostgreSQL does by no deferrable one. */
+async function deferredKeys(database: Database, table: TableName): Promise<readonly string[]> {
+  const { rows } = await database.main.query<{ name: string }>(
+    `select k.conname as name from pg_constraint k
+     where k.conrelid = to_regclass($1) and k.contype = 'p' and k.condeferrable`,
+    [quotedTable(table)],
+  );
+  return rows.map(
+    ({ name }) =>
+      `${database.side}: the primary key ${name} of ${textOf(table)} is deferrable, so no row can be ` +
+      'brought over by it: make it anew without "deferrable".',
+  );
 }
 
 /** A foreign key out of what is mapped: its other end would stay behind. */
