@@ -154,6 +154,34 @@ describe('security: the edge', () => {
     }
   });
 
+  test('R21: a client that goes away within its body is no fault of ours: 499, and no error line', async () => {
+    const server = await deploy();
+    const target = Number(new URL(server.server.publicUrl).port);
+    const paths = ['/oauth2/token', '/oauth2/auth', '/ui/login'];
+    const shapes = [
+      'Content-Length: 90\r\n\r\nhalf=a',
+      'Transfer-Encoding: chunked\r\n\r\n90\r\nhalf=a',
+    ];
+    for (const path of paths) {
+      for (const shape of shapes) {
+        const bytes = `POST ${path}?login_challenge=x HTTP/1.1\r\nHost: a\r\n${typed}${shape}`;
+        const socket = openSocket(target, '127.0.0.1', () => socket.write(bytes));
+        await sleep(100);
+        socket.resetAndDestroy();
+      }
+    }
+    const counted = async () => {
+      const { text } = await server.admin('GET', '/metrics');
+      const lines = /_request_seconds_count\{route="([^"]+)",method="POST",status="(\d+)"\} (\d+)/g;
+      return [...text.matchAll(lines)].map(([, route, status, count]) => [route, status, count]);
+    };
+    const expected = paths.map((path) => [path, '499', String(shapes.length)]);
+    await expect.poll(counted, { timeout: 10_000 }).toEqual(expect.arrayContaining(expected));
+    expect(await counted()).toHaveLength(paths.length);
+    expect(server.server.output()).not.toMatch(/"level":"(error|warn)"|ECONNRESET/);
+    await server.close();
+  });
+
   test('security 10: a state with CR, LF and NUL splits no header', async () => {
     for (const state of [
       'a\r\nSet-Cookie: evil=1',

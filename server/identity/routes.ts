@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
 import type { Env } from '#server/http/frame/answer.ts';
+import { ClientGone, goneAnswer } from '#server/http/frame/body.ts';
 import type { Log } from '#server/operation/log.ts';
 import { type Database, DatabaseUnavailable } from '#server/store/database.ts';
 import type { Keyring } from '#tokens/keyring.ts';
@@ -66,6 +67,10 @@ export function identityRoutes(options: IdentityOptions): Hono<Env> {
     if (error instanceof DatabaseUnavailable) {
       log.warn('page_unavailable', { requestId }, error);
       return unavailable(c);
+    }
+    if (error instanceof ClientGone) {
+      log.debug('page_aborted', { requestId });
+      return goneAnswer();
     }
     log.error('page_failed', { requestId }, error);
     return answerProblem(c, {
