@@ -3,7 +3,10 @@ import { asTexts, prepared } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
 import { textOf } from './names.ts';
 import {
+  comeBack,
+  deleteGone,
   deleteKeys,
+  makeWay,
   projectedRows,
   type ResolvedTable,
   rowHashesOfKeys,
@@ -89,17 +92,22 @@ export async function write(
   given: Given,
 ): Promise<Batch> {
   if (writings.length === 0) return { ...given, upserted: 0, deleted: 0 };
-  const attempt = (mode: 'upsert' | 'insert') =>
-    writeOnce(destination, route, writings, given, mode);
+  const attempt = (mode: Mode) => writeOnce(destination, route, writings, given, mode);
   try {
     return await attempt('upsert');
   } catch (error) {
-    // unique_violation: rows have exchanged values; they all make room before they come back.
-    const whole = writings.every(({ table }) => table.whole);
-    if (sqlStateOf(error) !== '23505' || !whole) throw error;
-    return attempt('insert');
+    const fixed = writings.some(({ table }) => hasFixed(table));
+    if (isClash(error) || (fixed && error instanceof ReadDifferently)) return attempt('insert');
+    throw error;
   }
 }
+
+/** unique_violation, exclusion_violation: rows may have exchanged values. */
+export const isClash = (error: unknown) => ['23505', '23P01'].includes(sqlStateOf(error));
+
+/** A row with another value in such a column has to be inserted anew. */
+export const hasFixed = (table: ResolvedTable) =>
+  table.columns.some(({ name, fixed }) => fixed && !table.key.includes(name));
 
 /** Two round trips: where one statement fails, those on their way behind it fail too. */
 async function writeOnce(
@@ -107,7 +115,7 @@ async function writeOnce(
   route: Route,
   writings: readonly Writing[],
   given: Given,
-  mode: 'upsert' | 'insert',
+  mode: Mode,
 ): Promise<Batch> {
   try {
     const [, , deleted, , hashes] = await Promise.all([
@@ -140,7 +148,7 @@ export async function warmWrites(destination: pg.Client, route: Route): Promise<
     destination.query('begin'),
     openToTool(destination, route),
     ...none.flatMap(({ table, columns }) => [
-      destination.query(prepared(deleteKeys(table), ['[]'])),
+      destination.query(prepared(deleteGone(table), ['[]', ...table.key.map(() => [])])),
       destination.query(prepared(upsertRows(table, 'upsert'), columns)),
       destination.query(prepared(rowHashesOfKeys(table, 'destination'), ['[]'])),
     ]),
@@ -148,33 +156,51 @@ export async function warmWrites(destination: pg.Client, route: Route): Promise<
   ]);
 }
 
+/**
+ * `upsert` touches what differs and is the rule. `insert` lets all rows make room before they come
+ * back: where they exchange values of which no two rows may have the same.
+ */
+export type Mode = 'upsert' | 'insert';
+
 /** Deletes what the projection does not show any more; for `insert` all keys of the batch. */
-async function makeRoom(destination: pg.Client, writing: Writing, mode: 'upsert' | 'insert') {
+export async function makeRoom(destination: pg.Client, writing: Writing, mode: Mode) {
   const { table, keys, rows } = writing;
-  if (mode === 'upsert' && rows === keys.length) return 0;
-  const shown = new Set(mode === 'insert' ? [] : shownKeys(writing));
-  const gone = keys.filter((key) => !shown.has(normalKey(key)));
-  const { rowCount } = await destination.query(
-    prepared(deleteKeys(table), [`[${gone.join(',')}]`]),
-  );
-  return rowCount ?? 0;
+  const given = `[${keys.join(',')}]`;
+  if (mode === 'upsert') {
+    if (rows === keys.length) return 0;
+    const shown = table.key.map((name) => {
+      const place = table.columns.findIndex((column) => column.name === name);
+      return [...(writing.columns[place] ?? [])];
+    });
+    return (await destination.query(prepared(deleteGone(table), [given, ...shown]))).rowCount ?? 0;
+  }
+  if (table.kept.length === 0) {
+    return (await destination.query(prepared(deleteKeys(table), [given]))).rowCount ?? 0;
+  }
+  const [create, move] = makeWay(table);
+  await Promise.all([destination.query(create), destination.query(move, [given])]);
+  return 0;
 }
 
-function shownKeys({ table, columns, rows }: Writing): readonly string[] {
-  const places = table.key.map((name) => table.columns.findIndex((column) => column.name === name));
-  return Array.from({ length: rows }, (_, row) =>
-    JSON.stringify(places.map((place) => columns[place]?.[row] ?? null)),
-  );
-}
-
-const normalKey = (key: string) => JSON.stringify(JSON.parse(key));
+const copied = ({ columns }: Writing) => columns.map((column) => [...column]);
 
 /** Inserts the rows, or updates those that are there. */
-export async function putRows(destination: pg.Client, writing: Writing, mode: 'upsert' | 'insert') {
+export async function putRows(destination: pg.Client, writing: Writing, mode: Mode) {
   if (writing.rows === 0) return;
-  const columns = writing.columns.map((column) => [...column]);
-  await destination.query(prepared(upsertRows(writing.table, mode), columns));
+  const { table } = writing;
+  if (mode === 'insert' && table.kept.length > 0) {
+    const [known, fresh] = comeBack(table);
+    await Promise.all([
+      destination.query(known, copied(writing)),
+      destination.query(fresh, copied(writing)),
+    ]);
+    return;
+  }
+  await destination.query(prepared(upsertRows(table, mode), copied(writing)));
 }
+
+/** What is read back is not what was written. */
+class ReadDifferently extends Failure {}
 
 /** Hash of what is there now for the keys of a batch; refuses when it is not what was read. */
 async function readBack(destination: pg.Client, writing: Writing): Promise<bigint> {
@@ -183,7 +209,7 @@ async function readBack(destination: pg.Client, writing: Writing): Promise<bigin
   );
   const hash = rows.reduce((sum, row) => sum + BigInt(row.hash), 0n);
   if (rows.length !== writing.rows || hash !== writing.hash) {
-    throw new Failure(
+    throw new ReadDifferently(
       `${textOf(writing.table.target)}: ${writing.rows} rows were written and read back ` +
         `differently (${rows.length} rows). Something in the destination changes them: an "enable ` +
         'always" trigger, or a type that rounds what the projection gives. Cast in the projection.',

@@ -12,6 +12,8 @@ export interface Column {
   readonly builtin: boolean;
   readonly required: boolean;
   readonly generated: boolean;
+  /** Generated always as identity. */
+  readonly fixed: boolean;
 }
 
 /** Types whose bare name in a cast means "one character" or "one bit". */
@@ -84,7 +86,7 @@ async function columnsOf(client: pg.Client, oid: number): Promise<readonly Colum
        case when t.typname = 'bpchar' and a.atttypmod > 4 then a.atttypmod - 4 end as padded,
        (t.typnamespace = 'pg_catalog'::regnamespace) as builtin,
        (a.attnotnull and not a.atthasdef and a.attidentity = '') as required,
-       (a.attgenerated <> '') as generated
+       (a.attgenerated <> '') as generated, (a.attidentity = 'a') as fixed
      from pg_attribute a join pg_type t on t.oid = a.atttypid
      where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
     [oid],

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import type { Batch } from './apply.ts';
+import { type Batch, isClash } from './apply.ts';
 import { isToEnd, note } from './control.ts';
 import { type Database, withSession } from './database.ts';
-import { sqlStateOf } from './failure.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
 import type { Route } from './resolve.ts';
@@ -34,7 +33,7 @@ export function withEnds<T>(route: Route, work: (ends: Ends) => Promise<T>): Pro
 }
 
 /**
- * One batch. Where a value is unique in the destination and a part of the changes would use it
+ * One batch. Where the destination keeps values apart and a part of the changes would use one
  * twice, all changes go in one: together they are as consistent as the origin is.
  */
 export async function takeBatch(
@@ -46,7 +45,7 @@ export async function takeBatch(
   try {
     return await transfer(ends, route, batchMax, atPoint);
   } catch (error) {
-    if (sqlStateOf(error) !== '23505' || batchMax >= everything) throw error;
+    if (!isClash(error) || batchMax >= everything) throw error;
     return transfer(ends, route, everything, atPoint);
   }
 }

@@ -1,4 +1,5 @@
-import { literal, quoted, quotedTable, type TableName } from './names.ts';
+import { createHash } from 'node:crypto';
+import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
 
 /** A column of a projection, once both databases were asked. */
 export interface ProjectedColumn {
@@ -11,6 +12,8 @@ export interface ProjectedColumn {
   readonly originType: string;
   /** The origin casts to the destination's type, so that both write the value alike. */
   readonly cast: boolean;
+  /** Generated always as identity: it can be inserted, but no row takes another value. */
+  readonly fixed: boolean;
 }
 
 /** A source of a projection, with the types of what capture logs. */
@@ -31,8 +34,8 @@ export interface ResolvedTable {
   readonly select: string;
   readonly sources: readonly ResolvedSource[];
   readonly rangeRows: number;
-  /** Every column of the target is filled, so that a row may be deleted and inserted again. */
-  readonly whole: boolean;
+  /** Columns of the target that the projection does not fill: what they hold stays. */
+  readonly kept: readonly string[];
 }
 
 /** A half-open range of keys, each bound as the texts of its columns; null: no bound. */
@@ -231,17 +234,75 @@ export function lockKeys(table: ResolvedTable): string {
     order by ${order} for update`;
 }
 
+/** The key of row `row` is that of `p`; `row` holds texts as `c0`, `c1` and so on. */
+function sameKey(table: ResolvedTable, row: string): string {
+  return keyColumns(table)
+    .map((column) => {
+      const at = table.columns.indexOf(column);
+      return `p.${quoted(column.name)} = ${row}.c${at}::${column.type}`;
+    })
+    .join(' and ');
+}
+
+/** Rows given as one array of texts per column, the first of which is parameter `first`. */
+function given(table: ResolvedTable, alias: string, first: number, of = table.columns): string {
+  const arrays = of.map((_, at) => `$${at + first}::text[]`).join(', ');
+  const names = of.map((column) => `c${table.columns.indexOf(column)}`).join(', ');
+  return `unnest(${arrays}) ${alias}(${names})`;
+}
+
+/**
+ * Deletes the rows with the keys in `$1` but for the keys given from `$2` on, as one array of texts
+ * per key column. Values are compared, not how they are written.
+ */
+export function deleteGone(table: ResolvedTable): string {
+  return `${deleteKeys(table)}
+    and not exists (select from ${given(table, 's', 2, keyColumns(table))} where ${sameKey(table, 's')})`;
+}
+
 /** Inserts or updates rows given as one array of texts per column. */
 export function upsertRows(table: ResolvedTable, mode: 'upsert' | 'insert'): string {
-  const arrays = table.columns.map((_, at) => `$${at + 1}::text[]`).join(', ');
-  const names = table.columns.map((_, at) => `c${at}`).join(', ');
-  const values = table.columns.map(({ type }, at) => `u.c${at}::${type}`).join(', ');
-  const rest = table.columns.filter(({ name }) => !table.key.includes(name));
+  const rest = table.columns.filter(({ name, fixed }) => !table.key.includes(name) && !fixed);
   const set = rest.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ');
   const conflict = `on conflict (${table.key.map(quoted).join(', ')}) do ${
     rest.length === 0 ? 'nothing' : `update set ${set}`
   }`;
-  return `insert into ${quotedTable(table.target)} (${list(table, ({ name }) => quoted(name))})
-    overriding system value
-    select ${values} from unnest(${arrays}) u(${names}) ${mode === 'upsert' ? conflict : ''}`;
+  return `${insertGiven(table, [])} from ${given(table, 'u', 1)} ${mode === 'upsert' ? conflict : ''}`;
+}
+
+function insertGiven(table: ResolvedTable, kept: readonly string[]): string {
+  const names = [...table.columns.map(({ name }) => name), ...kept].map(quoted).join(', ');
+  const values = [
+    ...table.columns.map(({ type }, at) => `u.c${at}::${type}`),
+    ...kept.map((name) => `p.${quoted(name)}`),
+  ].join(', ');
+  return `insert into ${quotedTable(table.target)} (${names}) overriding system value select ${values}`;
+}
+
+/** A table of this transaction that holds rows which make room and come back. */
+const asideOf = (table: ResolvedTable) =>
+  `pg_temp.${quoted(`migrate_${createHash('sha256').update(textOf(table.target)).digest('hex').slice(0, 16)}`)}`;
+
+/** Makes room for all rows with the keys in `$1`; {@link comeBack} inserts them again. */
+export function makeWay(table: ResolvedTable): readonly [create: string, move: string] {
+  const target = quotedTable(table.target);
+  return [
+    `create temporary table ${asideOf(table)} (like ${target}) on commit drop`,
+    `with gone as (${deleteKeys(table)} returning p.*)
+     insert into ${asideOf(table)} select * from gone`,
+  ];
+}
+
+/**
+ * Inserts rows given as one array of texts per column: first those that were there, with what their
+ * kept columns held, then those that are new, with the defaults.
+ */
+export function comeBack(table: ResolvedTable): readonly [known: string, fresh: string] {
+  const from = `from ${given(table, 'u', 1)}`;
+  const aside = asideOf(table);
+  return [
+    `${insertGiven(table, table.kept)} ${from} join ${aside} p on ${sameKey(table, 'u')}`,
+    `${insertGiven(table, [])} ${from}
+     where not exists (select from ${aside} p where ${sameKey(table, 'u')})`,
+  ];
 }

@@ -1,18 +1,13 @@
 import type pg from 'pg';
+import { hasFixed, makeRoom, putRows, readRows } from './apply.ts';
 import { note } from './control.ts';
-import { asTexts, inTransaction, keepAwake, prepared, type Side, withSession } from './database.ts';
+import { inTransaction, keepAwake, prepared, type Side, withSession } from './database.ts';
 import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { textOf } from './names.ts';
-import {
-  deleteKeys,
-  lockKeys,
-  projectedRows,
-  type ResolvedTable,
-  upsertRows,
-} from './projection.ts';
+import { lockKeys, type ResolvedTable } from './projection.ts';
 import type { Route } from './resolve.ts';
 import type { Ends } from './transfer.ts';
 
@@ -105,17 +100,11 @@ async function restoreLive(
     await writer.query(prepared(lockKeys(table), given));
     // What was written to these rows and committed is on the other side after this.
     await keepAwake(writer, () => drain(ends, flow));
-    const { rows } = await ends.destination.query<(string | null)[]>({
-      ...prepared(projectedRows(table), given),
-      types: asTexts,
-      rowMode: 'array',
-    });
-    const columns = table.columns.map((_, at) => rows.map((row) => row[at] ?? null));
-    const places = table.key.map((name) => table.columns.findIndex((c) => c.name === name));
-    const there = new Set(rows.map((row) => JSON.stringify(places.map((at) => row[at] ?? null))));
-    const gone = keys.filter((key) => !there.has(JSON.stringify(key)));
-    if (gone.length > 0) await writer.query(deleteKeys(table), [JSON.stringify(gone)]);
-    if (rows.length > 0) await writer.query(prepared(upsertRows(table, 'upsert'), columns));
+    const texts = keys.map((key) => JSON.stringify(key));
+    const writing = await readRows(ends.destination, table, texts);
+    const mode = hasFixed(table) ? 'insert' : 'upsert';
+    await makeRoom(writer, writing, mode);
+    await putRows(writer, writing, mode);
   });
 }
 

@@ -103,8 +103,8 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
       );
       return [];
     }
-    const { padded, builtin } = column;
-    return [{ name, type: column.type, originType: type, cast: builtin, padded }];
+    const { padded, builtin, fixed } = column;
+    return [{ name, type: column.type, originType: type, cast: builtin, padded, fixed }];
   });
   for (const { name } of shape.columns.filter((column) => column.required)) {
     if (!projected.some((column) => column.name === name)) {
@@ -133,8 +133,8 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
     select: mapping.select,
     sources,
     rangeRows: mapping.rangeRows,
-    whole: shape.columns.every(
-      ({ name, generated }) => generated || columns.some((column) => column.name === name),
+    kept: shape.columns.flatMap(({ name, generated }) =>
+      generated || columns.some((column) => column.name === name) ? [] : [name],
     ),
   };
   return { table, problems };
