@@ -97,7 +97,7 @@ export async function write(
     return await attempt('upsert');
   } catch (error) {
     const fixed = writings.some(({ table }) => hasFixed(table));
-    if (isClash(error) || (fixed && error instanceof ReadDifferently)) return attempt('insert');
+    if (isClash(error) || (fixed && isReadDifferently(error))) return attempt('insert');
     throw error;
   }
 }
@@ -200,7 +200,9 @@ export async function putRows(destination: pg.Client, writing: Writing, mode: Mo
 }
 
 /** What is read back is not what was written. */
-class ReadDifferently extends Failure {}
+const differently = Symbol('read back differently');
+const isReadDifferently = (error: unknown) =>
+  error instanceof Failure && error.cause === differently;
 
 /** Hash of what is there now for the keys of a batch; refuses when it is not what was read. */
 async function readBack(destination: pg.Client, writing: Writing): Promise<bigint> {
@@ -209,10 +211,11 @@ async function readBack(destination: pg.Client, writing: Writing): Promise<bigin
   );
   const hash = rows.reduce((sum, row) => sum + BigInt(row.hash), 0n);
   if (rows.length !== writing.rows || hash !== writing.hash) {
-    throw new ReadDifferently(
+    throw new Failure(
       `${textOf(writing.table.target)}: ${writing.rows} rows were written and read back ` +
         `differently (${rows.length} rows). Something in the destination changes them: an "enable ` +
         'always" trigger, or a type that rounds what the projection gives. Cast in the projection.',
+      { cause: differently },
     );
   }
   return hash;

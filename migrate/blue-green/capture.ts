@@ -88,11 +88,54 @@ export async function setGuard(
  * wrote before: the trigger waits for them, so whatever is read from now on or logged is all.
  */
 export async function captureTable(client: pg.Client, source: ResolvedSource): Promise<void> {
+  await refuseOtherCapture(client, [source]);
   for (const place of await placesOf(client, source.table)) {
     const found = await triggersOf(client, place);
-    if (Object.values(captureNames).every((name) => found.get(name) === 'A')) continue;
+    const isThere = Object.values(captureNames).every((name) => found.get(name) === 'A');
+    if (isThere && (await othersOf(client, [source])).length === 0) continue;
     await patiently(client, place, captureDdl(source, place));
   }
+}
+
+/** What is logged of each row, as the comment on the functions says it. */
+const captured = ({ columns }: ResolvedSource) => columns.map(({ name }) => name).join(', ');
+
+/** Sources of which other columns are captured than the mapping asks for, with these. */
+async function othersOf(client: pg.Client, sources: readonly ResolvedSource[]) {
+  const { rows } = await client.query<{ table: string; said: string; wanted: string }>(
+    `select s."table", coalesce(obj_description(f.oid, 'pg_proc'), '') as said, s.wanted
+     from unnest($1::text[], $2::text[], $3::text[]) s("table", name, wanted)
+     cross join lateral (select to_regprocedure(s.name)::oid as oid) f
+     where f.oid is not null and obj_description(f.oid, 'pg_proc') is distinct from s.wanted`,
+    [
+      sources.map(({ table }) => textOf(table)),
+      sources.map(({ table }) => `${functionNames(table).delete}()`),
+      sources.map(captured),
+    ],
+  );
+  return rows;
+}
+
+/**
+ * Refuses a mapping that needs other columns of a changed row than those that were logged so far: what
+ * was written meanwhile could not be found. Where the database is not live nobody writes, so there
+ * {@link captureTable} begins anew.
+ */
+export async function refuseOtherCapture(
+  client: pg.Client,
+  sources: readonly ResolvedSource[],
+): Promise<void> {
+  const [other] = await othersOf(client, sources);
+  if (other === undefined) return;
+  const live = await client.query(
+    `select from migrate.control c where c.state in ('live', 'fenced')`,
+  );
+  if (live.rowCount === 0) return;
+  throw new Failure(
+    `Of changes of ${other.table} the columns (${other.said}) are captured, but this mapping needs ` +
+      `(${other.wanted}); what was written since would be lost. Use the mapping that it was ` +
+      'prepared with, or "migrate abort" and prepare by this one.',
+  );
 }
 
 /** Whether all captures of a table and its partitions are there and enabled. */
@@ -104,10 +147,14 @@ export async function isCaptured(client: pg.Client, table: TableName): Promise<b
   return true;
 }
 
+/** Whoever writes and however their session is set, a key is logged as the tool itself writes it. */
+const writtenAlike = `set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'postgres'
+  set bytea_output = 'hex' set extra_float_digits = 1`;
+
 function captureDdl(source: ResolvedSource, place: TableName): readonly string[] {
   const name = textOf(source.table);
   const columns = (alias: string) =>
-    `jsonb_build_array(${source.columns.map((column) => `${alias}.${quoted(column.name)}`).join(', ')})`;
+    `jsonb_build_array(${source.columns.map(({ name: of }) => `${alias}.${quoted(of)}::text`).join(', ')})`;
   const from: Readonly<Record<string, string>> = {
     insert: `select ${columns('n')} as key from new_rows n`,
     update: `select ${columns('o')} as key from old_rows o union select ${columns('n')} from new_rows n`,
@@ -124,7 +171,7 @@ function captureDdl(source: ResolvedSource, place: TableName): readonly string[]
   return [
     ...events.flatMap((event) => [
       `create or replace function ${functions[event]}() returns trigger language plpgsql
-       security definer set search_path = pg_catalog, pg_temp as ${literal(`begin
+       security definer set search_path = pg_catalog, pg_temp ${writtenAlike} as ${literal(`begin
          if current_setting('migrate.origin', true) =
             (select c.migration_id::text from migrate.control c) then
            return null;
@@ -133,6 +180,7 @@ function captureDdl(source: ResolvedSource, place: TableName): readonly string[]
          select ${literal(name)}, k.key, ${literal(event[0] ?? '')} from (${from[event]}) k;
          return null;
        end`)}`,
+      `comment on function ${functions[event]}() is ${literal(captured(source))}`,
       `drop trigger if exists ${captureNames[event]} on ${onTable}`,
       `create trigger ${captureNames[event]} after ${event} on ${onTable} ${tables[event]}
        for each statement execute function ${functions[event]}()`,

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { type Batch, isClash } from './apply.ts';
+import { refuseOtherCapture } from './capture.ts';
 import { isToEnd, note } from './control.ts';
 import { type Database, withSession } from './database.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
-import type { Route } from './resolve.ts';
+import { type Route, sourcesOf } from './resolve.ts';
 import { makeAgain } from './set-aside.ts';
 import { type Ends, transfer } from './transfer.ts';
 
@@ -21,15 +22,16 @@ export interface FollowOptions {
 /** More than any batch: a batch that must take everything. */
 const everything = 1_000_000;
 
-/** Two sessions for transfers on a route. */
+/** Two sessions for transfers on a route; refuses a mapping by which its changes were not captured. */
 export function withEnds<T>(route: Route, work: (ends: Ends) => Promise<T>): Promise<T> {
-  return withSession(route.origin, (origin) =>
-    withSession(route.destination, async (destination) => {
+  return withSession(route.origin, async (origin) => {
+    await refuseOtherCapture(origin, sourcesOf(route));
+    return withSession(route.destination, async (destination) => {
       // For the whole session: to change it for each transaction would discard all plans.
       await destination.query('set session_replication_role = replica');
       return work({ origin, destination });
-    }),
-  );
+    });
+  });
 }
 
 /**

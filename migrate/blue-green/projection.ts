@@ -285,11 +285,12 @@ const asideOf = (table: ResolvedTable) =>
 
 /** Makes room for all rows with the keys in `$1`; {@link comeBack} inserts them again. */
 export function makeWay(table: ResolvedTable): readonly [create: string, move: string] {
-  const target = quotedTable(table.target);
+  const columns = [...table.key, ...table.kept].map(quoted).join(', ');
   return [
-    `create temporary table ${asideOf(table)} (like ${target}) on commit drop`,
-    `with gone as (${deleteKeys(table)} returning p.*)
-     insert into ${asideOf(table)} select * from gone`,
+    `create temporary table ${asideOf(table)} on commit drop as
+     select ${columns} from ${quotedTable(table.target)} with no data`,
+    `with gone as (${deleteKeys(table)} returning ${columns})
+     insert into ${asideOf(table)} (${columns}) select ${columns} from gone`,
   ];
 }
 

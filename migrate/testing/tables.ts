@@ -32,23 +32,24 @@ export interface Tables extends Pair {
   remap(forward: Direction['tables'], reverse?: Direction['tables']): Promise<void>;
 }
 
-/** Makes two databases by `sql`, with a mapping that takes `tables` there and back. */
+/** Makes two databases by `sql`, with a mapping that takes `tables` there, and `reverse` back. */
 export async function openTables(
   sql: { readonly blue: string; readonly green: string },
   tables: Direction['tables'],
+  reverse = tables,
 ): Promise<Tables> {
   const pair = await openEmptyPair();
   const directory = await mkdtemp(join(tmpdir(), 'migrate-tables-'));
   const file = join(directory, 'mapping.json');
-  const remap = async (forward: Direction['tables'], reverse = forward) => {
+  const remap = async (forward: Direction['tables'], back = forward) => {
     const mapping: MappingFile = {
       name: 'tables',
       forward: { tables: forward },
-      reverse: { tables: reverse },
+      reverse: { tables: back },
     };
     await writeFile(file, JSON.stringify(mapping));
   };
-  await remap(tables);
+  await remap(tables, reverse);
   await query(pair.blue, sql.blue);
   await query(pair.green, sql.green);
   const run = (...args: readonly string[]) => migrate(pair, ...args, '--mapping', file);
