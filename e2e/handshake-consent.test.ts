@@ -123,6 +123,35 @@ describe('consent handshake', () => {
     expect(own.returned.get('error_hint')).toBe('Ask Bob');
   });
 
+  test('what each field may hold and all together may not is refused at accept', async () => {
+    // Three bytes a character, and no two that deflate well together.
+    const wide = (length: number) =>
+      Array.from({ length }, (_, at) => String.fromCodePoint(0x4e00 + ((at * at) % 20_000))).join(
+        '',
+      );
+    const claims = { note: wide(31_900) };
+    const client = await deployment.register();
+    const tooMuch = connect(deployment, client, {
+      parameters: { unknown: 's'.repeat(14_000) },
+      consent: { session: { id_token: claims, access_token: claims }, context: wide(20_000) },
+    });
+    await expect(tooMuch).rejects.toThrow('the consent app was refused: 400');
+    await connect(deployment, client, { consent: { session: { id_token: claims } } });
+
+    // The same of what the chain keeps: each of these 255 characters is six there.
+    const pairwise = await deployment.register({ subject_type: 'pairwise' });
+    const plain = { note: 'n'.repeat(31_980) };
+    const forced = { force_subject_identifier: '\u0001'.repeat(255) };
+    const consent = { session: { id_token: plain, access_token: plain } };
+    await expect(connect(deployment, pairwise, { login: forced, consent })).rejects.toThrow(
+      'the consent app was refused: 400',
+    );
+    const most = await connect(deployment, pairwise, {
+      consent: { ...consent, context: 'c'.repeat(31_980) },
+    });
+    expect(claimsOf(most.id)).toMatchObject(plain);
+  });
+
   test.each([
     ['small', 100],
     ['over 4 KiB', 6000],

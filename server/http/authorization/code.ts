@@ -91,8 +91,14 @@ function consentDetail(
   };
 }
 
+/** Most characters of {@link claimsText} that a chain's row takes. */
+export const claimsTextCharsMax = 65_536;
+
 /** What the chain keeps of the login app's claims; undefined in the ordinary case. */
-function claimsText(flow: Flow, consent: ConsentDecision): string | undefined {
+export function claimsText(
+  flow: Pick<Flow, 'forcedSubject'>,
+  consent: Pick<ConsentDecision, 'idTokenClaims' | 'accessTokenClaims'>,
+): string | undefined {
   const { idTokenClaims, accessTokenClaims } = consent;
   const forced = flow.forcedSubject;
   if (idTokenClaims === undefined && accessTokenClaims === undefined && forced === undefined) {

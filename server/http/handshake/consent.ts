@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { requestedAudience } from '#core/authorization-request.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { claimsText, claimsTextCharsMax } from '#server/http/authorization/code.ts';
 import { openFlow, sealFlow } from '#server/http/authorization/flow.ts';
 import type { Ctx, Env } from '#server/http/frame/answer.ts';
 import { readJson } from '#server/http/frame/body.ts';
@@ -14,6 +15,11 @@ import { type FlowView, oidcContext, requestUrl, returnUrl, viewFlow } from './r
 
 /** Session claims of one consent, as JSON text; over 4 KiB they travel by reference. */
 const claimsCharsMax = 32_000;
+/**
+ * Claims of both kinds and context together, in bytes: with the longest request and login they must
+ * still fit into one seal (256 KiB).
+ */
+const togetherBytesMax = 131_072;
 export const scopeCountMax = 100;
 export const audienceCountMax = 20;
 
@@ -64,7 +70,7 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
   const input = readInput(read.body);
   const granted = readGranted(input, view);
   const context = input.json('context', claimsCharsMax);
-  const fault = input.fault() ?? exceeds(granted, view);
+  const fault = input.fault() ?? exceeds(granted, view) ?? oversized(flow, granted, context);
   if (fault !== undefined) return fault;
   // A skipped consent is as old as the grant it repeats (design, hot path 6).
   const grantBorn = flow.rememberedBorn ?? (await node.feed.born());
@@ -100,6 +106,20 @@ function objectText(session: Input | undefined, name: string): string | undefine
     return undefined;
   }
   return text;
+}
+
+/** What each field may hold, all of them together may not. */
+function oversized(
+  flow: Flow,
+  granted: Omit<ConsentDecision, 'grantBorn'>,
+  context: string | undefined,
+): Refusal | undefined {
+  const texts = [granted.idTokenClaims, granted.accessTokenClaims, context];
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text ?? ''), 0);
+  const kept = claimsText(flow, granted)?.length ?? 0;
+  if (bytes <= togetherBytesMax && kept <= claimsTextCharsMax) return undefined;
+  const most = `${togetherBytesMax} bytes, and session claims ${claimsTextCharsMax} characters`;
+  return refuse('malformed_request', `session and context have at most ${most} together.`);
 }
 
 /** A consent app can narrow what was asked, not widen it. */
