@@ -4,10 +4,11 @@ const put: Statement = {
   name: 'flow_reference_put',
   text: `
 insert into flow_reference (id, sealed, expires_at)
-values ($1, $2, now() + make_interval(secs => $3))`,
+values ($1, $2, now() + make_interval(secs => $3))
+on conflict (id) do nothing`,
 };
 
-/** Keeps sealed bytes that are too large for a URL. */
+/** Keeps sealed bytes that are too large for a URL; what has this id already stays. */
 export async function putReference(
   database: Database,
   id: string,

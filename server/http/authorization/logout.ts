@@ -6,6 +6,7 @@ import type { Engine } from '#server/engine.ts';
 import { type Ctx, type Env, requestHeader, requestQuery } from '#server/http/frame/answer.ts';
 import { formBytesMax, parseForm, readForm } from '#server/http/frame/body.ts';
 import { readCookies } from '#server/http/frame/cookies.ts';
+import { limitedPage } from '#server/http/frame/limits.ts';
 import { trailOf } from '#server/http/frame/trail.ts';
 import { newId } from '#server/identifiers.ts';
 import { isTombstone } from '#server/store/flow-reference.ts';
@@ -14,8 +15,11 @@ import type { Keyring } from '#tokens/keyring.ts';
 import { decodeLogout, encodeLogout, type LogoutFlow } from '#tokens/logout.ts';
 import { redirectTo } from './authorization-answer.ts';
 import { type IdTokenHint, verifyIdTokenHint } from './id-token-hint.ts';
-import { openFromUrl, sealForUrl, urlSealedCharsMax } from './sealed.ts';
+import { openFromUrl, sealForUrl, urlPlainBytesMax, urlSealedCharsMax } from './sealed.ts';
 import { forgetSession, sessionIdOf } from './session-cookie.ts';
+
+/** Most characters of the address to come back to, with its `state`. */
+const returnCharsMax = 16_384;
 
 type LogoutPurpose = 'logout_challenge' | 'logout_verifier';
 
@@ -85,6 +89,11 @@ async function begin(
   if (hinted !== undefined && skips) {
     return signOut(engine, c, flow, cookieSession !== undefined);
   }
+  const slowed =
+    encodeLogout(flow).length > urlPlainBytesMax
+      ? engine.rateLimits?.take('reference', c.get('address'))
+      : undefined;
+  if (slowed !== undefined) return limitedPage(engine, c, slowed);
   const challenge = await sealLogout(engine, ring, 'logout_challenge', flow);
   const { logoutUrl } = engine.config;
   const separator = logoutUrl.includes('?') ? '&' : '?';
@@ -163,7 +172,9 @@ function returnAddress(form: Parameters, client: Client | undefined): string | R
   if (!client.postLogoutRedirectUris.includes(uri)) return refuse('post_logout_mismatch');
   const state = form.get('state');
   if (state === undefined) return uri;
-  return `${uri}${uri.includes('?') ? '&' : '?'}state=${encodeURIComponent(state)}`;
+  const address = `${uri}${uri.includes('?') ? '&' : '?'}state=${encodeURIComponent(state)}`;
+  if (address.length <= returnCharsMax) return address;
+  return refuse('body_too_large', 'The state is too long.');
 }
 
 /** Seals a logout for its next hop. */

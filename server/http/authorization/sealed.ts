@@ -1,15 +1,21 @@
-import { randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { Node } from '#server/node.ts';
 import { putReference, readReference } from '#server/store/flow-reference.ts';
 import type { Keyring, SealPurpose } from '#tokens/keyring.ts';
 
 /** Sealed text up to this length rides in the URL; what is longer is stored by reference. */
 export const urlSealedCharsMax = 1024;
+/** So many bytes are never longer than that when they are sealed. */
+export const urlPlainBytesMax = 720;
 /** A code may be longer: it is a single parameter, and the client posts it back. */
 export const codeSealedCharsMax = 2048;
 const referencePrefix = 'ref.';
 
-/** Seals `bytes` for a URL; where that is too long, stores it and gives a reference to it. */
+/**
+ * Seals `bytes` for a URL; where that is too long, stores it and gives a reference to it: the same
+ * one for the same bytes, so that a step that is taken again and again stores nothing more. `bytes`
+ * must hold something that nobody guesses, for whoever knows the reference may go on with it.
+ */
 export async function sealForUrl(
   node: Node,
   ring: Keyring,
@@ -19,7 +25,7 @@ export async function sealForUrl(
 ): Promise<string> {
   const sealed = ring.seal(purpose, bytes);
   if (sealed.length <= options.charsMax) return sealed;
-  const id = randomUUID();
+  const id = referenceId(purpose, bytes);
   await putReference(
     node.database,
     id,
@@ -27,6 +33,11 @@ export async function sealForUrl(
     Math.max(1, options.lifetimeSeconds),
   );
   return referencePrefix + id;
+}
+
+function referenceId(purpose: SealPurpose, bytes: Buffer): string {
+  const hex = createHash('sha256').update(`${purpose}\0`).update(bytes).digest('hex');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5');
 }
 
 /** Opens what {@link sealForUrl} made; undefined for anything else. */
