@@ -289,6 +289,36 @@ describe('on the wire', () => {
     expect((await refresh(deployment, client, second.refresh)).body.error).toBe('invalid_grant');
   });
 
+  test('RFC 6750 §2.2, §3.1: userinfo takes one token, from a form or the header', async () => {
+    const { access } = await connect(deployment, await deployment.register());
+    const bearer = { authorization: `Bearer ${access}` };
+    const send = (type: string, body: string, headers = {}) =>
+      call(at('/userinfo'), {
+        method: 'POST',
+        body,
+        headers: { ...headers, 'content-type': type },
+      });
+    // Another type of body is no way to send a token, so it says nothing about one.
+    for (const type of ['application/json', 'text/plain']) {
+      expect((await send(type, '{}', bearer)).body.sub).toBe('alice');
+      const bare = await send(type, `access_token=${access}`);
+      expect(bare.status).toBe(401);
+      expect(bare.headers.get('www-authenticate')).toBe('Bearer realm="gatehouse"');
+    }
+    const form = 'application/x-www-form-urlencoded';
+    expect((await send(form, 'a=1', bearer)).body.sub).toBe('alice');
+    for (const [body, headers] of [
+      [`access_token=${access}`, bearer],
+      [`access_token=${access}&access_token=${access}`, {}],
+      ['a=1&a=2', bearer],
+    ] as const) {
+      const refused = await send(form, body, headers);
+      expect(refused.status, body).toBe(400);
+      expect(refused.body.error).toBe('invalid_request');
+      expect(refused.headers.get('www-authenticate')).toContain('error="invalid_request"');
+    }
+  });
+
   test('RFC 6750 §3: userinfo refuses with a Bearer challenge', async () => {
     const bare = await call(at('/userinfo'));
     expect(bare.status).toBe(401);

@@ -5,7 +5,7 @@ import { readClaimsOf } from '#server/store/chain.ts';
 import type { AccessToken } from '#tokens/access-token.ts';
 import { signJws } from '#tokens/jws.ts';
 import { type Ctx, type Env, json, noStore, refusalAnswer, requestHeader } from './frame/answer.ts';
-import { formBytesMax, readForm } from './frame/body.ts';
+import { formBytesMax, isFormType, readForm } from './frame/body.ts';
 import { permitOrigin } from './frame/cors.ts';
 import { limited } from './frame/limits.ts';
 import { readChainClaims } from './token/chain-claims.ts';
@@ -68,21 +68,23 @@ async function presentedToken(c: Ctx): Promise<string | Refusal> {
     const inHeader = match?.[1] ?? refuse('token_missing');
     // RFC 6750 §2: one way at a time
     const inBody = await tokenInBody(c);
-    return inBody === undefined ? inHeader : refuse('malformed_request', 'Send one access token.');
+    if (inBody === undefined || isRefusal(inBody)) return inBody ?? inHeader;
+    return refuse('malformed_request', 'Send one access token.');
   }
   return (await tokenInBody(c)) ?? refuse('token_missing');
 }
 
+/** A body of another type is no way to send a token (RFC 6750 §2.2), and is not looked at. */
 async function tokenInBody(c: Ctx): Promise<string | Refusal | undefined> {
-  if (c.req.method !== 'POST' || requestHeader(c, 'content-type') === undefined) return undefined;
+  if (c.req.method !== 'POST' || !isFormType(requestHeader(c, 'content-type'))) return undefined;
   const form = await readForm(c, formBytesMax);
   return isRefusal(form) ? form : form.get('access_token');
 }
 
-/** 401 and 403 carry a Bearer challenge (RFC 6750 §3). */
+/** 400, 401 and 403 carry a Bearer challenge (RFC 6750 §3, §3.1). */
 function challenge(refusal: Refusal, scope?: string): Response {
   const { error, status, description } = refusals[refusal.refused];
-  if (status !== 401 && status !== 403) return refusalAnswer(refusal);
+  if (status !== 400 && status !== 401 && status !== 403) return refusalAnswer(refusal);
   const parts = ['Bearer realm="gatehouse"'];
   if (refusal.refused !== 'token_missing') {
     parts.push(`error="${error}"`, `error_description="${description}"`);

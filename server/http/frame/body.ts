@@ -39,7 +39,7 @@ export async function readForm(
   several: ReadonlySet<string> = none,
 ): Promise<Form | Refusal> {
   const type = requestHeader(c, 'content-type');
-  if (type === undefined || !isFormType(type)) return refuse('content_type');
+  if (!isFormType(type)) return refuse('content_type');
   const text = await boundedText(c, bytesMax);
   return text === undefined ? refuse('body_too_large') : parseForm(text, several);
 }
@@ -156,7 +156,9 @@ function decoded(part: string): string {
   }
 }
 
-function isFormType(type: string): boolean {
+/** True for the Content-Type of a form. */
+export function isFormType(type: string | undefined): boolean {
+  if (type === undefined) return false;
   return (
     type === 'application/x-www-form-urlencoded' ||
     /^application\/x-www-form-urlencoded[ \t]*(;|$)/i.test(type)
