@@ -145,7 +145,7 @@ export const settings = z.strictObject({
     about: 'Origins of single-page apps that may call token, userinfo and revocation.',
   }),
   trustedProxies: setting(list(cidr, 100), [], {
-    about: 'Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.',
+    about: 'Proxies whose X-Forwarded-For is believed.',
   }),
   outboundAllow: setting(list(cidr, 100), [], {
     about: 'Private or loopback ranges that outbound requests may reach all the same.',
