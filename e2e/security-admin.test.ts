@@ -72,6 +72,21 @@ describe('security: admin doors', () => {
   /** Let in: whatever the door then says of a request without content. */
   const letIn = (answer: Answer) => answer.status !== 401 && answer.status !== 403;
 
+  test("security: the role handshake revokes what is a person's, never all of an app", async () => {
+    const { id } = await deployment.register();
+    const revoke = (role: string, body: object) =>
+      call(`${deployment.server.adminUrl}/admin/revocations`, {
+        method: 'POST',
+        headers: { authorization: bearer(role), 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    expect((await revoke('handshake', { client_id: id })).status).toBe(403);
+    expect((await revoke('handshake', { subject: 'somebody' })).status).toBe(200);
+    for (const role of ['clients', 'all']) {
+      expect((await revoke(role, { client_id: id })).body).toMatchObject({ known: true });
+    }
+  });
+
   test('without a credential every admin door answers 401 with a challenge', async () => {
     for (const [method, path] of routes) {
       for (const authorization of [

@@ -18,6 +18,8 @@ export interface Actor {
   readonly id: string;
   /** The name of a credential. */
   readonly name?: string;
+  /** Its role, for doors that open in part; entries have it not. */
+  readonly role?: string;
 }
 
 export const auditOutcomes = ['begun', 'done', 'refused', 'failed'] as const;

@@ -265,7 +265,8 @@ const ownOperations: readonly Operation[] = [
     path: '/admin/revocations',
     id: 'createRevocation',
     summary: 'Revoke a person, a client, a grant, a session, a chain or a token',
-    about: 'Answers when no node accepts any more what died. Repeating is harmless.',
+    about:
+      'Answers when all nodes know. Repeating is harmless. No `client_id` by role `handshake`.',
     body: {
       kind: 'json',
       schema: named('newRevocation'),

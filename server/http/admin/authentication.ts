@@ -71,7 +71,7 @@ export function createAdminGate(node: Node): AdminGate {
     }
     const untilMs = performance.now() + credentialMsMax;
     const { id, name, role } = credential;
-    const actor: Actor = { kind: 'credential', id, name };
+    const actor: Actor = { kind: 'credential', id, name, role };
     const found = { role, actor, mortal: mortalOf(id, born), untilMs };
     remembered.set(key, found);
     return found;

@@ -19,7 +19,7 @@ const idKinds = ['grant', 'session', 'chain'] as const;
 /**
  * `POST /admin/revocations {subject | client_id | grant | session | chain | token, reason?}`: one
  * door for every kind of fact. Answers when no node accepts any more what died; repeating is harmless.
- * `known: false` says that there is nothing by that name, so at most what was under way has died.
+ * `client_id` is for the roles `clients` and `all` alone. `known: false` says that there is nothing by that name, so at most what was under way has died.
  */
 export function revocationAdminRoutes(engine: Engine): Hono<Env> {
   return new Hono<Env>().post('/admin/revocations', async (c) => {
@@ -43,6 +43,13 @@ async function revoke(engine: Engine, c: Ctx): Promise<object | Refusal> {
   if (target === undefined || others.length > 0) {
     const hint = 'Name exactly one of subject, client_id, grant, session, chain, token.';
     return refuse('malformed_request', hint);
+  }
+  // A login app speaks for people; what all people let an app do is not its to end.
+  if (target.name === 'client_id' && c.get('actor')?.role === 'handshake') {
+    return refuse(
+      'admin_forbidden',
+      'The role handshake revokes no client_id: clients or all does.',
+    );
   }
   const revocation = await revocationOf(engine, target.name, target.value, reason);
   if (isRefusal(revocation)) return revocation;
