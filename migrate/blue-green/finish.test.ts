@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query } from '#migrate/testing/databases.ts';
@@ -60,6 +61,30 @@ describe('the end of a migration leaves the catalogs as they were', () => {
     expect(report).toMatch(/switched +.*RSS MiB \d+, heap MiB \d+/);
     await migrate(pair, 'finish', '--anyway');
     expect(await catalogs()).toEqual(before);
+  });
+
+  it('and where it ends half-way, only finish goes on: green is in use', async () => {
+    await query(pair.green, 'truncate person, wallet, wallet_state, movement');
+    const before = await catalogs();
+    await begin();
+    await migrate(pair, 'switch', '--no-verify');
+    await migrate(pair, 'finish', '--keep-guard');
+    for (const act of ['prepare', 'abort', 'switch', 'rollback']) {
+      await expect(migrate(pair, act), act).rejects.toThrow(
+        /in phase "finishing"\. Green is in use, .* "migrate finish"/,
+      );
+    }
+    expect(await migrate(pair, 'run')).toContain('Nothing is left to do by "run"');
+    expect(await migrate(pair, 'status')).toMatch(/Green is in use, .* "migrate finish"/);
+    const write = 'update account set status = status';
+    await expect(query(pair.blue, write)).rejects.toMatchObject({ code: 'MG001' });
+    const user = new pg.Client({ connectionString: pair.blue, application_name: 'the shop' });
+    await user.connect();
+    await expect(migrate(pair, 'finish')).rejects.toThrow(/Blue is still in use.*the shop/);
+    await user.end();
+    await migrate(pair, 'finish');
+    expect(await catalogs()).toEqual(before);
+    expect(await query(pair.green, 'select 1 from person limit 1')).toHaveLength(1);
   });
 
   it('but for an extension that was there before, or that somebody uses by now', async () => {

@@ -20,10 +20,7 @@ export async function finish(
   options: { readonly keepGuard: boolean; readonly mindUsers: boolean },
 ): Promise<void> {
   const { blue, green, report } = run;
-  const { phase, blue: blueRow } = await standing(blue, green, run.routes.forward.tables.length);
-  if (phase === 'partial' && blueRow?.state !== 'retired') {
-    throw new Failure('Only one side is prepared, and blue was never left: use "migrate abort".');
-  }
+  const { phase } = await standing(blue, green, run.routes.forward.tables.length);
   if (options.mindUsers) {
     const users = await usersOf(blue.main);
     if (users.length > 0) {

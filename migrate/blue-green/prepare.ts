@@ -73,8 +73,9 @@ async function refuseRows(run: Run): Promise<void> {
   for (const { target } of run.routes.forward.tables) {
     if (await hasRows(run.green.main, quotedTable(target))) {
       throw new Failure(
-        `${textOf(target)} in green has rows already. Empty it (truncate, or ` +
-          '"migrate abort" where one died) before "migrate prepare".',
+        `${textOf(target)} in green has rows already. If an application uses green, it is no place to ` +
+          'migrate to; otherwise empty it (truncate, or "migrate abort" where one died) before ' +
+          '"migrate prepare".',
       );
     }
   }

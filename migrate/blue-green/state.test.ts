@@ -17,6 +17,7 @@ describe('the phase is read off the two control rows', () => {
     [undefined, undefined, false, false, 'none'],
     ['live', undefined, false, false, 'partial'],
     [undefined, 'copy', false, false, 'partial'],
+    ['retired', undefined, false, false, 'finishing'],
     ['live', 'copy', false, false, 'copying'],
     ['live', 'copy', true, false, 'building'],
     ['live', 'copy', true, true, 'following'],

@@ -16,7 +16,8 @@ export interface Observed {
 
 /**
  * How far a migration is:
- * - `none`: nothing is there; `partial`: prepare or finish died half-way
+ * - `none`: nothing is there; `partial`: prepare or abort died half-way; `finishing`: green is in use
+ *   and free of the tool, blue still refuses writes
  * - `copying`, `building`: green is filled, then gets its indexes back
  * - `following`: green is kept in step; `watching`: green is live and blue is kept in step;
  *   `returned`: blue is live again and green is kept in step
@@ -25,6 +26,7 @@ export interface Observed {
 export type Phase =
   | 'none'
   | 'partial'
+  | 'finishing'
   | 'copying'
   | 'building'
   | 'following'
@@ -36,6 +38,7 @@ export type Phase =
 /** Reads the phase off the two control rows. Throws for two live databases: that cannot be. */
 export function phaseOf({ blue, green, copied, built }: Observed): Phase {
   if (blue === undefined && green === undefined) return 'none';
+  if (green === undefined && blue === 'retired') return 'finishing';
   if (blue === undefined || green === undefined) return 'partial';
   if (blue === 'live' && green === 'live') throw new Error('both databases say that they are live');
   if (blue === 'fenced' || green === 'fenced') return 'fenced';
@@ -69,7 +72,7 @@ const begins: Readonly<Record<Act, readonly Phase[]>> = {
   watch: ['watching', 'returned'],
   repair: ['following', 'watching', 'returned'],
   rollback: ['watching'],
-  finish: ['watching', 'partial'],
+  finish: ['watching', 'finishing'],
   abort: ['partial', 'copying', 'building', 'following', 'returned'],
 };
 
@@ -77,6 +80,9 @@ const next: Readonly<Record<Phase, string>> = {
   none: 'Nothing is prepared: "migrate prepare" comes first.',
   partial:
     'One of the databases is prepared, the other is not: "migrate prepare" or "migrate abort" ends that.',
+  finishing:
+    'Green is in use, and nothing of migrate is left there; blue refuses writes. "migrate finish" takes ' +
+    'the rest off blue, which takes writes again then: only when nobody uses it.',
   copying: 'Green is being filled: "migrate copy" goes on with it.',
   building: 'Green is filled and needs its indexes: "migrate follow" makes them.',
   following: 'Green is in step with blue: "migrate verify", then "migrate switch".',
