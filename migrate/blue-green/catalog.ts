@@ -8,6 +8,8 @@ export interface Column {
   readonly type: string;
   /** The n of `character(n)`; null for every other type. */
   readonly padded: number | null;
+  /** `numeric` without precision and scale: each value keeps its own. */
+  readonly unscaled: boolean;
   /** One of PostgreSQL's own types, so that it exists on the other server too. */
   readonly builtin: boolean;
   readonly required: boolean;
@@ -44,7 +46,7 @@ export async function tableShape(
     rows: number;
     bytes: number;
   }>(
-    `select c.oid::int8::int as oid, c.relkind as kind,
+    `select c.oid, c.relkind as kind,
        (select coalesce(sum(greatest(l.reltuples, 0)), 0)::float8 from pg_class l
         where l.oid = c.oid and c.relkind <> 'p'
           or l.oid in (select t.relid from pg_partition_tree(c.oid) t where t.isleaf)) as rows,
@@ -84,6 +86,7 @@ async function columnsOf(client: pg.Client, oid: number): Promise<readonly Colum
   const { rows } = await client.query<Column>(
     `select a.attname as name, format_type(a.atttypid, null) as type,
        case when t.typname = 'bpchar' and a.atttypmod > 4 then a.atttypmod - 4 end as padded,
+       (t.typname = 'numeric' and a.atttypmod = -1) as unscaled,
        (t.typnamespace = 'pg_catalog'::regnamespace) as builtin,
        (a.attnotnull and not a.atthasdef and a.attidentity = '') as required,
        (a.attgenerated <> '') as generated, (a.attidentity = 'a') as fixed
@@ -94,18 +97,30 @@ async function columnsOf(client: pg.Client, oid: number): Promise<readonly Colum
   return rows.map((row) => ({ ...row, type: plain(row.type) }));
 }
 
+/** A column that a query gives. */
+interface QueryColumn {
+  readonly name: string;
+  readonly type: string;
+  /** A column of a table as it is, and `numeric` without precision and scale there. */
+  readonly unscaled: boolean;
+}
+
 /** The columns that a query gives, with the names of their types; throws what PostgreSQL refuses. */
 export async function queryColumns(
   client: pg.Client,
   sql: string,
-): Promise<readonly { readonly name: string; readonly type: string }[]> {
+): Promise<readonly QueryColumn[]> {
   const { fields } = await client.query(`with q as (${sql}\n) table q limit 0`);
   const { rows } = await client.query<{ type: string }>(
     `select format_type(f.oid, null) as type
      from unnest($1::oid[]) with ordinality f(oid, at) order by f.at`,
     [fields.map(({ dataTypeID }) => dataTypeID)],
   );
-  return fields.map(({ name }, at) => ({ name, type: plain(rows[at]?.type ?? 'text') }));
+  return fields.map(({ name, tableID, dataTypeModifier }, at) => {
+    const type = plain(rows[at]?.type ?? 'text');
+    const unscaled = type === 'numeric' && tableID !== 0 && dataTypeModifier === -1;
+    return { name, type, unscaled };
+  });
 }
 
 /** A foreign key between tables. */
@@ -115,6 +130,11 @@ export interface ForeignKey {
   readonly columns: readonly string[];
   readonly refers: TableName;
   readonly referred: readonly string[];
+  /**
+   * PostgreSQL vouches for every row, by equal values: neither `not valid`, nor `not enforced`, nor
+   * by `period`.
+   */
+  readonly holds: boolean;
 }
 
 /** Foreign keys from or to one of these tables. */
@@ -130,6 +150,7 @@ export async function foreignKeys(
     refers_schema: string;
     refers: string;
     referred: string[];
+    holds: boolean;
   }>(
     `with mapped as (select to_regclass(t.name)::oid as oid from unnest($1::text[]) t(name))
      select k.conname as name, n.nspname as schema, c.relname as "table",
@@ -137,6 +158,8 @@ export async function foreignKeys(
         from unnest(k.conkey) with ordinality u(attnum, at)
         join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum) as columns,
        m.nspname as refers_schema, r.relname as refers,
+       -- A column of PostgreSQL 18, so asked by its name.
+       k.convalidated and not coalesce((to_jsonb(k)->>'conperiod')::boolean, false) as holds,
        (select array_agg(a.attname::text order by u.at)
         from unnest(k.confkey) with ordinality u(attnum, at)
         join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.attnum) as referred
@@ -154,6 +177,7 @@ export async function foreignKeys(
     columns: row.columns,
     refers: { schema: row.refers_schema, name: row.refers },
     referred: row.referred,
+    holds: row.holds,
   }));
 }
 

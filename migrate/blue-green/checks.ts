@@ -58,7 +58,7 @@ async function rowsOf(client: pg.Client, sql: string): Promise<string> {
   return rows[0]?.found ?? '[]';
 }
 
-/** Foreign keys are not checked while the tool writes, so they are asked here. */
+/** Foreign keys that hold are not checked while the tool writes, so they are asked here. */
 async function brokenReferences(
   run: Run,
   side: Side,
@@ -67,6 +67,7 @@ async function brokenReferences(
 ): Promise<readonly string[]> {
   const broken: string[] = [];
   for (const key of await foreignKeys(client, mappedTables(run.routes, side))) {
+    if (!key.holds) continue;
     const ends = [key.table, key.refers];
     if (ends.every((table) => untouched.has(`${side} ${textOf(table)}`))) continue;
     const on = key.columns.map(

@@ -31,6 +31,7 @@ export async function plan(run: Run): Promise<Plan> {
     warnings.push(...(await durabilityWarnings(database)));
     warnings.push(...(await sightWarnings(database)));
   }
+  refusals.push(...(await encodingProblems(run)));
   for (const source of sourcesOf(run.routes.forward)) {
     await describeSource(run.blue.main, source.table, lines, refusals, warnings);
   }
@@ -83,6 +84,21 @@ async function rightsProblems(database: Database): Promise<readonly string[]> {
     );
   }
   return problems;
+}
+
+/** Rows are compared by hashes of what each server stores. */
+async function encodingProblems(run: Run): Promise<readonly string[]> {
+  const [blue, green] = await Promise.all(
+    [run.blue, run.green].map(async ({ main }) => {
+      const sql = "select current_setting('server_encoding') as encoding";
+      return (await main.query<{ encoding: string }>(sql)).rows[0]?.encoding;
+    }),
+  );
+  if (blue === green) return [];
+  return [
+    `blue is encoded in ${blue}, green in ${green}: equal texts would be other bytes, and every ` +
+      `comparison would differ. Create the database of green anew with encoding '${blue}'.`,
+  ];
 }
 
 async function durabilityWarnings(database: Database): Promise<readonly string[]> {

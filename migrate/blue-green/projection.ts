@@ -10,6 +10,8 @@ export interface ProjectedColumn {
   readonly padded: number | null;
   /** What the projection gives, in the origin. */
   readonly originType: string;
+  /** A number that both sides keep with its own scale: 10.00 is not 10. */
+  readonly exact: boolean;
   /** The origin casts to the destination's type, so that both write the value alike. */
   readonly cast: boolean;
   /** Generated always as identity: it can be inserted, but no row takes another value. */
@@ -73,7 +75,7 @@ function keyType(column: ProjectedColumn, where: Where): string {
  */
 function written(column: ProjectedColumn, where: Where): string {
   const value = `p.${quoted(column.name)}`;
-  if (column.type === 'numeric') return `trim_scale(${value}::numeric)`;
+  if (column.type === 'numeric' && !column.exact) return `trim_scale(${value}::numeric)`;
   if (where === 'destination' || !column.cast) return value;
   const whole = ['smallint', 'integer', 'bigint'].includes(column.type);
   const fractional = ['numeric', 'real', 'double precision'].includes(column.originType);
@@ -144,8 +146,14 @@ function holdable(columns: readonly ProjectedColumn[], where: Where): string {
   return tests.length === 0 ? 'true' : tests.join(' and ');
 }
 
-const keyAsJson = (table: ResolvedTable, alias: string) =>
-  `jsonb_build_array(${table.key.map((name) => `${alias}.${quoted(name)}::text`).join(', ')})`;
+/** The key as texts; what `character(n)` is padded with is no part of it, as it is in no comparison. */
+function keyAsJson(table: ResolvedTable, alias: string): string {
+  const texts = keyColumns(table).map(({ name, padded }) => {
+    const text = `${alias}.${quoted(name)}::text`;
+    return padded === null ? text : `rtrim(${text}, ' ')`;
+  });
+  return `jsonb_build_array(${texts.join(', ')})`;
+}
 
 /** Hash of one row, by its text; the same on every server and architecture of one byte order. */
 const rowHash = (alias: string) => `hashtextextended(${alias}::text, 0)`;

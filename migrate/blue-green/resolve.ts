@@ -94,7 +94,7 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
   const projected = await queryColumns(origin.main, mapping.select).catch((error: unknown) => {
     throw new Failure(`select: ${origin.side} refuses it: ${sentenceOf(error)}`);
   });
-  const columns = projected.flatMap(({ name, type }) => {
+  const columns = projected.flatMap(({ name, type, unscaled }) => {
     const column = shape.columns.find((candidate) => candidate.name === name);
     if (column === undefined || column.generated) {
       problems.push(
@@ -104,7 +104,8 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
       return [];
     }
     const { padded, builtin, fixed } = column;
-    return [{ name, type: column.type, originType: type, cast: builtin, padded, fixed }];
+    const exact = unscaled && column.unscaled;
+    return [{ name, type: column.type, originType: type, cast: builtin, padded, fixed, exact }];
   });
   for (const { name } of shape.columns.filter((column) => column.required)) {
     if (!projected.some((column) => column.name === name)) {
