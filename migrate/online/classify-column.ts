@@ -1,6 +1,6 @@
 import type { ColumnDef, Constraint, Node } from 'libpg-query';
-import { type Catalog, collationOf, constraintsOf, indexesOf, joinedBy } from './catalog.ts';
-import { callsIn, nameOf, typeOf, type WrittenType } from './tree.ts';
+import { type Catalog, constraintsOf, indexesOf, joinedBy } from './catalog.ts';
+import { callsIn, collationOf, nameOf, typeOf, type WrittenType } from './tree.ts';
 
 /** What a statement does, as the id of a form, and to which relations. */
 export interface Use {

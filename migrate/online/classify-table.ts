@@ -131,14 +131,19 @@ function attach(
   catalog: Catalog,
 ): readonly Use[] {
   const rows = besides(parent, partition, catalog).filter(() => !isDefault);
+  const had = madeOf(catalog, partition);
+  const whole = madeOf(catalog, parent).every((one) => had.includes(one));
+  const ready = whole && isChecked(catalog, partition, parent);
   return [
     {
-      form: isChecked(catalog, partition) ? 'attach-partition-checked' : 'attach-partition',
+      form: ready ? 'attach-partition-checked' : 'attach-partition',
       relation: partition,
       also: [parent],
     },
     ...rows.map((relation) => ({
-      form: isChecked(catalog, relation) ? 'change-partition-default' : 'attach-beside-default',
+      form: isChecked(catalog, relation, parent)
+        ? 'change-partition-default'
+        : 'attach-beside-default',
       relation,
     })),
   ];
@@ -149,6 +154,24 @@ function besides(parent: string, partition: string, catalog: Catalog): readonly 
   return defaultOf(catalog, parent).filter((one) => one !== partition);
 }
 
-function isChecked(catalog: Catalog, table: string): boolean {
-  return constraintsOf(catalog, table).some(({ kind, valid }) => kind === 'check' && valid);
+/** True where valid checks name the columns by which the parent is partitioned. */
+function isChecked(catalog: Catalog, table: string, parent: string): boolean {
+  const checks = constraintsOf(catalog, table).filter(
+    ({ kind, valid }) => kind === 'check' && valid,
+  );
+  const keys = catalog.partitionKeys.get(parent) ?? [];
+  const named = (key: string) => checks.some(({ columns }) => columns.includes(key));
+  return checks.length > 0 && keys.every(named);
+}
+
+/** The keys and indexes of a table, as texts: a partition must have all that its parent has. */
+function madeOf(catalog: Catalog, table: string): readonly string[] {
+  const kinds = ['foreign', 'unique', 'primary', 'exclusion'];
+  const keys = constraintsOf(catalog, table)
+    .filter(({ kind }) => kinds.includes(kind))
+    .map(({ kind, columns, references = '' }) => [kind, ...columns, references].join(' '));
+  const indexes = [...catalog.indexes.values()]
+    .filter((index) => index.table === table)
+    .map(({ columns, isComputed }) => ['index', ...columns, isComputed].join(' '));
+  return [...keys, ...indexes];
 }

@@ -81,15 +81,26 @@ export const tableForms: readonly Form[] = [
   },
   {
     id: 'attach-partition',
-    about: 'attach partition, a table with rows and without a check of its bounds',
+    about: 'attach partition, without a check of its bounds or an index or key of its parent',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'scan',
     verdict: 'refused',
     harm: 'blocks',
-    why: 'Reads every row of the table while nobody may read or write it.',
-    instead: 'first add a check of the bounds `not valid` and validate it; drop it afterwards',
+    why:
+      'Reads every row of the table, and makes each index and foreign key that its parent has and ' +
+      'it lacks, while nobody may read or write it.',
+    instead:
+      'first give it the indexes (concurrently) and keys of its parent, and a check of the bounds ' +
+      '`not valid`; validate it; drop it afterwards',
     also: { lock: 'SHARE UPDATE EXCLUSIVE', on: 'parent' },
     example: { before: root, sql: attach, after: detached },
+    more: [
+      {
+        before: `${root}; create index on root (n);\n${bounds}`,
+        sql: attach,
+        after: `${detached}; alter table busy drop constraint busy_bounds`,
+      },
+    ],
   },
   {
     id: 'attach-partition-checked',

@@ -67,6 +67,14 @@ function isRepeatable({ node }: Judged): boolean {
   return true;
 }
 
+/** True where a bound is one of several ways to be met: rows beyond it would be met as well. */
+function isLoose(node: Node): boolean {
+  return every('BoolExpr', node).some((one) => {
+    const isAnd = 'boolop' in one && one.boolop === 'AND_EXPR';
+    return !isAnd && every('ParamRef', one).length > 0;
+  });
+}
+
 /** Batches name their key and both bounds; nothing else has parameters. */
 function isBounded({ node, batch, uses }: Judged): boolean {
   const numbers = new Set(
@@ -74,6 +82,7 @@ function isBounded({ node, batch, uses }: Judged): boolean {
   );
   if (batch === undefined) return numbers.size === 0 || 'CreateFunctionStmt' in node;
   if (!uses.some(({ form }) => form === 'update-batch')) return false;
+  if (isLoose(node)) return false;
   const wanted = batch.key.length * 2;
   const complete = Array.from({ length: wanted }, (_, at) => at + 1).every((n) => numbers.has(n));
   return complete && numbers.size === wanted;

@@ -192,6 +192,23 @@ test('the locks of tables that a foreign key or a partition joins are counted', 
   ]);
 });
 
+test('the bounds of a batch bind: an or beside them is refused, one in brackets is not', () => {
+  const batch = '-- migrate:batch busy (id)\nupdate busy set v = 1 where id between $1 and $2';
+  expect(refused(`${batch} and v is null or n is null`)).toEqual(['batch']);
+  expect(refused(`${batch} and (v is null or n is null)`)).toEqual([]);
+});
+
+test('a partition is attached without a scan where it has what its parent has, and its check', () => {
+  const root = 'create table root (like busy including all) partition by range (id)';
+  const check = (columns: string) => `alter table part add constraint c check (${columns})`;
+  const attach = 'alter table root attach partition part for values from (0) to (9)';
+  const judged = (part: string, columns: string) =>
+    refused(attach, 'expand', `${root}; create table part (${part}); ${check(columns)}`);
+  expect(judged('like root including all', 'id >= 0 and id < 9')).toEqual([]);
+  expect(judged('like root including all', 'n >= 0')).toEqual(['attach-partition']);
+  expect(judged('like root', 'id >= 0 and id < 9')).toEqual(['attach-partition']);
+});
+
 test('partitions of a table that is new are new themselves', () => {
   const parts =
     'create table root (id bigint) partition by range (id);\n' +

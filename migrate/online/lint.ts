@@ -1,7 +1,8 @@
-import { type Catalog, emptyCatalog, isPassing, learn } from './catalog.ts';
+import { type Catalog, emptyCatalog } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import type { Form } from './form.ts';
 import { formOf } from './forms.ts';
+import { isPassing, learn } from './learn.ts';
 import { filledBy, isSlow, lockedBy, stepFindings } from './lint-step.ts';
 import { textFindings } from './lint-text.ts';
 import type { Migration, Phase } from './migration.ts';

@@ -101,7 +101,9 @@ export const rules: readonly Rule[] = [
   {
     id: 'batch',
     about: 'batches are bounded by their key',
-    why: 'A batch runs for rows between $1 and $2 of its key, and nothing else has parameters.',
+    why:
+      'A batch runs for rows between $1 and $2 of its key, all of them and no others: the bounds ' +
+      'stand in no `or` or `not`, and nothing else has parameters.',
     instead: '`-- migrate:batch table (key)` above `update ... where key between $1 and $2`',
     example: '-- migrate:batch busy (id)\nupdate busy set v = 1 where v is null',
   },

@@ -1,4 +1,4 @@
-import type { Node, RangeVar, TypeName } from 'libpg-query';
+import type { ColumnDef, Node, RangeVar, TypeName } from 'libpg-query';
 
 /** A type as a migration wrote it. */
 export interface WrittenType {
@@ -39,6 +39,11 @@ export function typeOf(type: TypeName | undefined): WrittenType {
     'A_Const' in node && node.A_Const.ival !== undefined ? [node.A_Const.ival.ival ?? 0] : [],
   );
   return { name: (type?.arrayBounds?.length ?? 0) > 0 ? `${name}[]` : name, limits };
+}
+
+/** The collation that a definition asks for; '' for the one of its type. */
+export function collationOf({ collClause }: ColumnDef): string {
+  return stringsOf(collClause?.collname).at(-1) ?? '';
 }
 
 /** Every node of a kind below a node, itself included. */
