@@ -13,7 +13,7 @@ import {
   openBrowser,
   type RegisteredClient,
 } from './deployment.ts';
-import { connect, redeem, refresh, signIn, tokensOf, travel } from './login-app.ts';
+import { connect, halfway, redeem, refresh, signIn, tokensOf, travel } from './login-app.ts';
 
 let deployment: Deployment;
 let client: RegisteredClient;
@@ -235,6 +235,20 @@ describe('events of security', () => {
     }
   });
 
+  test('a browser with a sign-in that another began, and requests that come too often', async () => {
+    const begun = await halfway(deployment, client, 'login', { subject: 'mallory' });
+    expect((await call(begun.next)).status).toBe(403);
+    expect(field(await newest('flow.stray'), 'target')).toEqual({ kind: 'client', id: client.id });
+
+    const url = `${deployment.server.publicUrl}/oauth2/auth?client_id=x&state=${'s'.repeat(700)}`;
+    const answers = await Promise.all(Array.from({ length: 90 }, () => call(url)));
+    expect(new Set(answers.map(({ status }) => status))).toContain(429);
+    expect(field(await newest('request.slowed'), 'target')).toEqual({
+      kind: 'endpoint',
+      id: 'authorize',
+    });
+  });
+
   test('an admin door that is refused a thousand times has a few entries', async () => {
     const url = `${deployment.server.adminUrl}/admin/clients`;
     const headers = { authorization: 'Bearer wrong-wrong-wrong' };
@@ -351,6 +365,8 @@ describe('the door', () => {
 
 /** Actions whose test stands elsewhere, because it needs more than a running server. */
 const elsewhere: Readonly<Record<string, string>> = {
+  'password.guess': 'server/identity/login.test.ts',
+  'user.sign_up': 'server/identity/login.test.ts',
   'password.guess_slowed': 'server/identity/login.test.ts',
   'key.expire': 'e2e/key-rotation.test.ts',
   'pairwise_salt.forget': 'e2e/pairwise-salt.test.ts',

@@ -44,7 +44,8 @@ Give a program that only reads it a credential of the role \`audit\`.
   [Decision 0007](decisions/0007-audit-before-and-after.md) says why.
 - A revocation by an app, a replay or a sign-out writes its entry in the statement that revokes. A revocation that kills nothing has none.
 - Of events that strangers can cause in any number, the first of a minute is written at once and the rest as one entry with a \`count\`; a
-  node writes about 60 such entries a minute at most.
+  node writes about 60 such entries of an action a minute at most. So wrong passwords and secrets, and requests that came too often, are all
+  counted, and few are told apart in a crowd.
 - Ordinary logins and consents have no entries: the rows of \`session\`, \`grant\` and \`chain\` are their trail.
 
 ## Filters of \`GET /admin/audit\`

@@ -56,7 +56,11 @@ export const auditActions = {
   'session.sign_out': { target: 'session', about: 'Somebody signed out by way of an app.' },
   'client.revoke_tokens': { target: 'client', about: 'All tokens of a client were revoked.' },
   'token.revoke': { target: 'what was revoked', about: 'An app revoked a token of its own.' },
-  'user.create': { target: 'subject', about: 'A user was made on the command line.' },
+  'user.create': {
+    target: 'subject',
+    about: 'A user was made on the command line, or the demo user by `npm start`.',
+  },
+  'user.sign_up': { target: 'subject', about: 'Somebody made an account at the built-in pages.' },
   'user.set_password': { target: 'subject', about: "A user's password was set there." },
   'user.disable': { target: 'subject', about: 'A user was kept from signing in.' },
   'user.enable': { target: 'subject', about: 'A user was let in again.' },
@@ -75,7 +79,19 @@ export const auditActions = {
   },
   'client.guess': { target: 'client', about: 'A client secret was wrong.' },
   'client.guess_slowed': { target: 'client', about: 'Too many were wrong: this address waits.' },
+  'password.guess': {
+    target: 'subject',
+    about: 'A password was wrong, or the user is disabled; no target: nobody has this login.',
+  },
   'password.guess_slowed': { target: 'login page', about: 'Too many passwords were wrong.' },
+  'flow.stray': {
+    target: 'client',
+    about: 'A browser came back with a sign-in that another had begun (login CSRF).',
+  },
+  'request.slowed': {
+    target: 'endpoint',
+    about: 'Too many requests of one address, or of a client from there: 429.',
+  },
   'admin.deny': { target: 'admin door', about: 'An admin door was refused to somebody.' },
   'setting.insecure': { target: 'node', about: 'A node started with settings that are unsafe.' },
 } as const satisfies Readonly<Record<string, ActionAbout>>;

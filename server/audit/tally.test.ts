@@ -39,6 +39,22 @@ test('however many addresses attack, the entries of a minute are bounded and non
   expect(entries.reduce((sum, { count = 1 }) => sum + count, 0)).toBe(attacks);
 });
 
+test('a crowd of one action hides nothing of another', async () => {
+  const { entries, tally, event } = gather();
+  const common = { requestId: '00000000-0000-4000-8000-000000000000', address: '192.0.2.1' };
+  for (let n = 0; n < 2 * keysMax; n += 1) {
+    tally.count({ ...common, action: 'client.guess', target: { kind: 'client', id: `app ${n}` } });
+  }
+  event('192.0.2.66', 'admin_forbidden');
+  const stolen = { kind: 'client', id: 'stolen' } as const;
+  const target = stolen;
+  tally.count({ ...common, action: 'token.forged', actor: stolen, target });
+  await tally.flush();
+  const of = (action: string) => entries.filter((entry) => entry.action === action);
+  expect(of('admin.deny')).toMatchObject([{ address: '192.0.2.66', reason: 'admin_forbidden' }]);
+  expect(of('token.forged')).toMatchObject([{ actor: stolen, target }]);
+});
+
 test('the next minute begins anew', async () => {
   const { entries, tally, event } = gather();
   event('192.0.2.1');

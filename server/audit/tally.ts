@@ -13,7 +13,10 @@ export interface Tallied {
 }
 
 const windowMs = 60_000;
-/** Kinds of events told apart in one window, so an attacker writes so many entries a minute. */
+/**
+ * Events of one action told apart in one window, so an attacker writes so many entries a minute. By
+ * action: who guesses at clients in a crowd does not hide a stolen credential.
+ */
 export const keysMax = 30;
 
 interface Counted {
@@ -23,14 +26,15 @@ interface Counted {
 
 /**
  * Counts events by action, target, reason and address. The first of each is written as it comes;
- * when the minute is over, one entry says how many more there were. Beyond {@link keysMax} kinds in
- * a minute, those of one action share an entry without target and address.
+ * when the minute is over, one entry says how many more there were. Beyond {@link keysMax} of one
+ * action in a minute, its others share an entry without target and address.
  */
 export function createTally(write: (entry: AuditEntry) => Promise<void>): {
   count(event: Tallied): void;
   flush(): Promise<void>;
 } {
   let counted = new Map<string, Counted>();
+  let toldApart = new Map<AuditAction, number>();
   let timer: NodeJS.Timeout | undefined;
   const writing = new Set<Promise<void>>();
 
@@ -44,6 +48,7 @@ export function createTally(write: (entry: AuditEntry) => Promise<void>): {
     timer = undefined;
     const over = counted;
     counted = new Map();
+    toldApart = new Map();
     for (const { entry, more } of over.values()) {
       if (more > 0) send({ ...entry, count: more, detail: { repeated_within_seconds: 60 } });
     }
@@ -59,7 +64,9 @@ export function createTally(write: (entry: AuditEntry) => Promise<void>): {
         known.more += 1;
         return;
       }
-      if (counted.size < keysMax) {
+      const others = toldApart.get(action) ?? 0;
+      if (others < keysMax) {
+        toldApart.set(action, others + 1);
         const entry = entryOf(event);
         counted.set(key, { entry, more: 0 });
         send(entry);

@@ -15,7 +15,7 @@ import {
 import { type Ctx, requestHeader } from './frame/answer.ts';
 import type { Form } from './frame/body.ts';
 import { permitOrigin } from './frame/cors.ts';
-import { limitedAnswer } from './frame/limits.ts';
+import { limitedAnswer, slowedAnswer } from './frame/limits.ts';
 import { trailOf } from './frame/trail.ts';
 
 /**
@@ -35,7 +35,7 @@ export async function authenticateCaller(
     rateLimits === undefined ? '' : (form.get('client_id') ?? basicClientId(authorization) ?? '');
   const address = c.get('address');
   const slowed = rateLimits?.take(endpoint, address, claimed);
-  if (slowed !== undefined) return limitedAnswer(engine, endpoint, slowed);
+  if (slowed !== undefined) return slowedAnswer(engine, c, endpoint, slowed);
   const presented = await presentedClient(engine, authorization, form);
   const guess = rateLimits?.guess(address, claimed);
   if (guess !== undefined && 'headers' in guess) {

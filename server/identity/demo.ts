@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
+import { newId } from '#server/identifiers.ts';
 import { secretFile } from '#server/secrets.ts';
 import type { Database } from '#server/store/database.ts';
 import { openPasswords } from './password.ts';
@@ -32,7 +33,13 @@ export async function ensureDemoUser(database: Database, dataDir: string): Promi
   if (existing) {
     await replacePasswordHash(database, existing.id, existing.passwordHash, passwordHash);
   } else {
-    await insertUser(database, { login: demoLogin, name: 'Demo User', passwordHash });
+    const trail = {
+      action: 'user.create',
+      actorKind: 'system',
+      requestId: newId(),
+      address: '',
+    } as const;
+    await insertUser(database, { login: demoLogin, name: 'Demo User', passwordHash }, trail);
   }
   return { login: demoLogin, password, file };
 }

@@ -203,6 +203,15 @@ describe('security 33, 35: odd and repeated input', () => {
       .poll(() => pages.database.query(slowedEntries, []))
       .toEqual([{ address: '198.51.100.1' }]);
     expect((await guess('203.0.113.9', password)).status).toBe(303);
+    // 'password.guess': the first of a minute, with whose password it was
+    const guesses = {
+      name: 'guesses',
+      text: `select a.target, a.reason from audit a
+        where a.action = 'password.guess' and a.address = '198.51.100.1'`,
+    };
+    await expect
+      .poll(() => pages.database.query(guesses, []))
+      .toEqual([{ target: ada.id, reason: 'wrong' }]);
   });
 
   test.each([
@@ -233,6 +242,14 @@ describe('signing up', () => {
     expect((await pages.submit(signUpPage, fields)).status).toBe(303);
     const eve = await findUserByLogin(pages.database, 'eve@example.com');
     expect(eve).toMatchObject({ name: 'Eve', emailVerified: false });
+    const entries = {
+      name: 'sign_ups',
+      text: `select a.actor, a.target, a.outcome, a.address from audit a
+        where a.action = 'user.sign_up'`,
+    };
+    expect(await pages.database.query(entries, [])).toEqual([
+      { actor: eve?.id, target: eve?.id, outcome: 'done', address: '192.0.2.1' },
+    ]);
     expect(pages.calls.at(-1)?.body).toMatchObject({ subject: eve?.id, remember: false });
   });
 

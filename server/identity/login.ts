@@ -143,11 +143,23 @@ async function authenticate(
   }
   if (user === undefined || verdict === 'wrong' || user.disabled) {
     pages.log.info('password_refused', { requestId: c.get('requestId') });
+    tellGuess(pages, c, user, verdict);
     return wrong;
   }
   guess.takeBack();
   if (isOutdated(user.passwordHash)) await rehash(pages, user, password);
   return user;
+}
+
+/** The login is not written: people type their password there by mistake. */
+function tellGuess(pages: Pages, c: Ctx, user: User | undefined, verdict: 'right' | 'wrong'): void {
+  pages.audit.count({
+    action: 'password.guess',
+    target: { kind: auditActions['password.guess'].target, id: user?.id ?? '' },
+    reason: user === undefined ? 'unknown_login' : verdict === 'right' ? 'disabled' : 'wrong',
+    requestId: c.get('requestId'),
+    address: networkOf(c.get('address')),
+  });
 }
 
 /** Counts the attempt before it is made, or says how long to wait. */

@@ -83,7 +83,16 @@ async function signUp(
     return { status: 503, message: busyMessage, retryAfterSeconds: 2 };
   }
   const name = harmless(fields.get('name') ?? '');
-  const user = await insertUser(pages.database, { login, name, passwordHash });
+  const user = await insertUser(
+    pages.database,
+    { login, name, passwordHash },
+    {
+      action: 'user.sign_up',
+      actorKind: 'subject',
+      requestId: c.get('requestId'),
+      address: c.get('address'),
+    },
+  );
   return (
     user ?? {
       status: 409,

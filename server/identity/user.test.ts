@@ -108,6 +108,14 @@ describe('the demo user', () => {
       expect(await openPasswords().verify(user?.passwordHash, password)).toBe('right');
       expect(await ensureDemoUser(database, dataDir)).toEqual(made[0]);
 
+      const entries = {
+        name: 'demo_entries',
+        text: "select a.actor_kind, a.target from audit a where a.action = 'user.create'",
+      };
+      expect(await database.query(entries, [])).toEqual([
+        { actor_kind: 'system', target: user?.id },
+      ]);
+
       await rm(file);
       const renewed = await ensureDemoUser(database, dataDir);
       const after = await findUserByLogin(database, demoLogin);

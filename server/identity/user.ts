@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { newId } from '#server/identifiers.ts';
 import type { Database } from '#server/store/database.ts';
 
 /** Someone who signs in at the built-in pages. The engine knows only `id`, as the subject. */
@@ -84,10 +85,22 @@ export async function findUserById(database: Database, id: string): Promise<User
   return row && userOf(row);
 }
 
-/** Adds a user; undefined when the login is taken, which the unique index decides. */
+/** What the audit log is told of a new user, in the same statement. */
+export interface NewUserTrail {
+  readonly action: 'user.create' | 'user.sign_up';
+  readonly actorKind: 'subject' | 'system';
+  readonly requestId: string;
+  readonly address: string;
+}
+
+/**
+ * Adds a user; undefined when the login is taken, which the unique index decides. Without `trail`
+ * the caller writes the entry.
+ */
 export async function insertUser(
   database: Database,
   user: { readonly login: string; readonly name: string; readonly passwordHash: string },
+  trail?: NewUserTrail,
 ): Promise<User | undefined> {
   const login = user.login.trim();
   const loginKey = loginKeyOf(login);
@@ -96,12 +109,32 @@ export async function insertUser(
   const [row] = await database.query<UserRow>(
     {
       name: 'identity_user_insert',
-      text: `insert into identity_user (id, login, login_key, name, password_hash)
-        values ($1, $2, $3, $4, $5)
-        on conflict (login_key) do nothing
-        returning id, login, name, password_hash, email_verified, disabled`,
+      text: `with made as (
+          insert into identity_user (id, login, login_key, name, password_hash)
+          values ($1, $2, $3, $4, $5)
+          on conflict (login_key) do nothing
+          returning id, login, name, password_hash, email_verified, disabled
+        ), trail as (
+          insert into audit (
+            id, action, outcome, actor_kind, actor, target_kind, target, request_id, address)
+          select $6, $7, 'done', $8::text, case $8::text when 'subject' then m.id::text else '' end,
+            'subject', m.id::text, $9, $10
+          from made m where $7::text is not null
+        )
+        select id, login, name, password_hash, email_verified, disabled from made`,
     },
-    [randomUUID(), login, loginKey, user.name, user.passwordHash],
+    [
+      randomUUID(),
+      login,
+      loginKey,
+      user.name,
+      user.passwordHash,
+      newId(),
+      trail?.action ?? null,
+      trail?.actorKind ?? null,
+      trail?.requestId ?? null,
+      trail?.address ?? '',
+    ],
   );
   return row && userOf(row);
 }

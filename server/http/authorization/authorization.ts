@@ -4,11 +4,13 @@ import type { Client } from '#core/client.ts';
 import { decideConsent, decideLogin, judgeLogin } from '#core/login.ts';
 import type { Parameters } from '#core/parameters.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
+import { anonymous } from '#server/audit/entry.ts';
 import type { Engine } from '#server/engine.ts';
 import { type Ctx, type Env, requestHeader, requestQuery } from '#server/http/frame/answer.ts';
 import { type Form, formBytesMax, parseForm, readForm } from '#server/http/frame/body.ts';
 import { readCookies } from '#server/http/frame/cookies.ts';
 import { limitedPage } from '#server/http/frame/limits.ts';
+import { trailOf } from '#server/http/frame/trail.ts';
 import { newId, randomOctets } from '#server/identifiers.ts';
 import { extendSession, resumeSession, type SessionOutcome } from '#server/store/session.ts';
 import { subjectFor } from '#server/subject.ts';
@@ -151,9 +153,13 @@ async function readReturn(
   const { engine, ring, cookies, c } = visit;
   const flow = await openFlow(engine, ring, purpose, verifier);
   if (isRefusal(flow)) return engine.errorPage(c, flow);
-  if (!ownsFlow(engine, flow, cookies)) return engine.errorPage(c, refuse('flow_csrf'));
   const parameters = parseForm(flow.query, repeatable);
   if (isRefusal(parameters)) return engine.errorPage(c, parameters);
+  if (!ownsFlow(engine, flow, cookies)) {
+    const target = { kind: 'client', id: parameters.get('client_id') ?? '' };
+    engine.audit.count({ ...trailOf(c, 'flow.stray', anonymous), target });
+    return engine.errorPage(c, refuse('flow_csrf'));
+  }
   const asked = await readAsked(visit, parameters);
   if (asked instanceof Response) return asked;
   if (flow.rejection !== undefined) return rejectToClient(engine, asked.redirect, flow.rejection);
