@@ -76,6 +76,8 @@ const logout = {
     'hint_invalid',
     'unknown_client',
     'post_logout_mismatch',
+    'body_too_large',
+    'rate_limited',
   ],
   refusesByPage: true,
 } as const;
