@@ -221,7 +221,9 @@ describe('a flow under way', () => {
     expect(Object.keys(answer.body).toSorted()).toEqual([
       'access_token',
       'expires_in',
+      'scope',
       'token_type',
     ]);
+    expect(answer.body.scope).toBe('');
   });
 });
