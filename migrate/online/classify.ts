@@ -59,12 +59,18 @@ function createTable(
   ];
 }
 
+/** What is named as a part of its table, and locks that when it goes. */
+const onTables: readonly string[] = ['OBJECT_TRIGGER', 'OBJECT_RULE', 'OBJECT_POLICY'];
+
 function drop({ removeType, objects: named, concurrent }: DropStmt, catalog: Catalog) {
   return (named ?? []).map(objectName).map((name): Use => {
     if (removeType === 'OBJECT_TABLE') {
       const parent = catalog.partitions.get(name)?.parent;
       const also = [...joinedBy(catalog, name), ...(parent === undefined ? [] : [parent])];
       return { form: 'drop-table', relation: name, also };
+    }
+    if (onTables.includes(removeType ?? '')) {
+      return { form: 'drop-object', relation: name.split('.').slice(0, -1).join('.') };
     }
     if (removeType !== 'OBJECT_INDEX') return { form: 'drop-object', relation: name };
     const relation = catalog.indexes.get(name)?.table ?? name;

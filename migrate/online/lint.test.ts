@@ -219,6 +219,23 @@ test('partitions of a table that is new are new themselves', () => {
   expect(refused(parts)).toEqual([]);
 });
 
+test('a new table is in use as soon as it is a partition of one that is', () => {
+  const root = 'create table root (id bigint, n integer) partition by range (id)';
+  const part = 'create table part (id bigint, n integer);\ncreate index on part (id)';
+  const attach = 'alter table root attach partition part for values from (0) to (9)';
+  const both = `${part};\n-- migrate:commit\n${attach};\n-- migrate:commit\n`;
+  expect(refused(`${both}create index on part (n)`, 'expand', root)).toEqual(['create-index']);
+  expect(refused(`${root};\n${both}create index on part (n)`)).toEqual([]);
+});
+
+test('a trigger that goes locks its table', () => {
+  const drop = 'drop trigger t on busy;\ninsert into other select id from busy';
+  expect(refused(drop, 'contract')).toEqual(['slow-under-lock']);
+  expect(refused(drop.replace('busy;', 'fresh;'), 'contract')).toEqual(['slow-under-lock']);
+  const own = `create table fresh (id bigint);\n${drop.replace('busy;', 'fresh;')}`;
+  expect(refused(own, 'contract')).toEqual([]);
+});
+
 test('a sequence that is altered is locked, and what is slow must not come after it', () => {
   const slow = 'alter sequence busy_numbers increment 2;\ninsert into other select id from busy';
   expect(refused(slow)).toEqual(['slow-under-lock']);

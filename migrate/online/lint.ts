@@ -78,6 +78,7 @@ function read(
   const found: { rule: string; line: number; form?: Form; message?: string }[] = [];
   const fresh = new Set<string>();
   const filled = new Set<string>();
+  const attached = new Set<string>();
   let script: Script = { statements: [], unknown: [] };
   try {
     script = readScript((direction === 'up' ? migration.sql : migration.down) ?? '');
@@ -89,7 +90,7 @@ function read(
   const phase = direction === 'down' ? 'contract' : migration.phase;
   const judged = script.statements.map((statement) => {
     const one = judge(statement, catalog);
-    ofForms(one, { phase, fresh, filled, catalog, oldestPostgres }, say);
+    ofForms(one, { phase, fresh, filled, attached, catalog, oldestPostgres }, say);
     for (const relation of filledBy(one, fresh)) filled.add(relation);
     textFindings(one, say);
     learn(catalog, one.node);
@@ -121,6 +122,8 @@ interface Surroundings {
   readonly fresh: Set<string>;
   /** Those of them that have rows, as far as the statements tell. */
   readonly filled: ReadonlySet<string>;
+  /** Those that became a partition of a table that others know: they are in use from then on. */
+  readonly attached: Set<string>;
   readonly catalog: Catalog;
   readonly oldestPostgres: number;
 }
@@ -139,12 +142,18 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
       say('too-new', statement.line);
     }
     if (isNew(use, statement, around)) around.fresh.add(use.relation);
-    if (around.fresh.has(use.relation) && !isFeltElsewhere(use, around)) continue;
+    const unused = around.fresh.has(use.relation) && !around.attached.has(use.relation);
+    if (isAttaching(use) && !use.also?.every((parent) => around.fresh.has(parent))) {
+      around.attached.add(use.relation);
+    }
+    if (unused && !isFeltElsewhere(use, around)) continue;
     if (form.verdict === 'allowed') continue;
     if (form.verdict === 'contract' && around.phase === 'contract') continue;
     say(form.id, statement.line, form);
   }
 }
+
+const isAttaching = ({ form = '' }: Use) => form.startsWith('attach-partition');
 
 /** Nobody uses what this statement makes: it is there from now on, and was not before. */
 function isNew({ form, relation }: Use, { node }: Judged, around: Surroundings): boolean {
