@@ -1,6 +1,6 @@
 import { connect as openSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
   basic,
   call,
@@ -156,6 +156,7 @@ describe('security: the edge', () => {
 
   test('R21: a client that goes away within its body is no fault of ours: 499, and no error line', async () => {
     const server = await deploy();
+    onTestFinished(() => server.close());
     const target = Number(new URL(server.server.publicUrl).port);
     const paths = ['/oauth2/token', '/oauth2/auth', '/ui/login'];
     const shapes = [
@@ -179,7 +180,6 @@ describe('security: the edge', () => {
     await expect.poll(counted, { timeout: 10_000 }).toEqual(expect.arrayContaining(expected));
     expect(await counted()).toHaveLength(paths.length);
     expect(server.server.output()).not.toMatch(/"level":"(error|warn)"|ECONNRESET/);
-    await server.close();
   });
 
   test('security 10: a state with CR, LF and NUL splits no header', async () => {
