@@ -56,6 +56,32 @@ it('plan says what such a role does not see', async () => {
   }
 });
 
+it('plan refuses what would stop half-way, or be stopped', async () => {
+  const as = { ...pair, ...mover };
+  const own = (url: string, table: string, owner: string) =>
+    query(url, `alter table ${table} owner to ${owner}`);
+  await own(pair.blue, 'account', 'current_user');
+  await query(pair.blue, `grant select on account to ${role}`);
+  await expect(migrate(as, 'plan')).rejects.toThrow(/blue: role mover_\w+ does not own account/);
+  await own(pair.blue, 'account', role);
+  await expect(migrate({ ...as, green: as.blue }, 'plan')).rejects.toThrow(/are one database/);
+  await query(pair.green, 'create publication everything for all tables');
+  await query(
+    pair.green,
+    `create subscription elsewhere connection 'dbname=none' publication none with (connect = false);
+     insert into pg_subscription_rel (srsubid, srrelid, srsubstate)
+     select s.oid, 'wallet'::regclass, 'r' from pg_subscription s where s.subname = 'elsewhere'`,
+  );
+  try {
+    const refused: unknown = await migrate(as, 'plan').catch((error: unknown) => error);
+    expect(String(refused)).toMatch(/green: publication everything is for all tables/);
+    expect(String(refused)).toMatch(/green: wallet is filled by a subscription/);
+  } finally {
+    await query(pair.green, 'alter subscription elsewhere set (slot_name = none)');
+    await query(pair.green, 'drop subscription elsewhere; drop publication everything');
+  }
+});
+
 it('a role that is no superuser goes there and back, and leaves nothing behind', async () => {
   const as = { ...pair, ...mover };
   await migrate(as, 'prepare');

@@ -4,7 +4,8 @@ import { readControl } from './control.ts';
 import type { Database } from './database.ts';
 import type { Run } from './migration.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
-import { type Route, sourcesOf } from './resolve.ts';
+import { replicationProblems, replicaWarnings } from './replication.ts';
+import { mappedTables, type Route, sourcesOf } from './resolve.ts';
 import { type SequenceMove, sequenceMoves, unknownEnds } from './sequence.ts';
 import { stragglerLines } from './stragglers.ts';
 
@@ -30,6 +31,10 @@ export async function plan(run: Run): Promise<Plan> {
     refusals.push(...(await rightsProblems(database)));
     warnings.push(...(await durabilityWarnings(database)));
     warnings.push(...(await sightWarnings(database)));
+    const tables = mappedTables(run.routes, database.side);
+    refusals.push(...(await ownerProblems(database, tables)));
+    refusals.push(...(await replicationProblems(database, tables)));
+    warnings.push(...(await replicaWarnings(database)));
   }
   refusals.push(...(await encodingProblems(run)));
   for (const source of sourcesOf(run.routes.forward)) {
@@ -84,6 +89,36 @@ async function rightsProblems(database: Database): Promise<readonly string[]> {
     );
   }
   return problems;
+}
+
+/** Only an owner makes triggers; whoever prepared one side half would have to take it back. */
+async function ownerProblems(
+  database: Database,
+  tables: readonly TableName[],
+): Promise<readonly string[]> {
+  const { rows } = await database.main.query<{ role: string; creates: boolean; places: string[] }>(
+    `select current_user as role,
+       to_regnamespace('migrate') is not null
+         or has_database_privilege(current_database(), 'create') as creates,
+       array(select distinct c.oid::regclass::text
+         from unnest($1::text[]) t(name) join pg_class c on c.oid = to_regclass(t.name)
+           or c.oid in (select p.relid from pg_partition_tree(to_regclass(t.name)) p)
+         where not pg_has_role(current_user, c.relowner, 'usage') order by 1) as places`,
+    [tables.map(quotedTable)],
+  );
+  const [row] = rows;
+  if (row === undefined) return [];
+  const { role, creates, places } = row;
+  const problems = places.map(
+    (place) =>
+      `${database.side}: role ${role} does not own ${place}: run migrate as its owner, or grant that ` +
+      `role to ${role}.`,
+  );
+  if (creates) return problems;
+  return [
+    ...problems,
+    `${database.side}: role ${role} may not create a schema: grant create on the database to ${role}.`,
+  ];
 }
 
 /** Rows are compared by hashes of what each server stores. */
@@ -154,22 +189,14 @@ async function describeSource(
     );
   }
   const { rows } = await client.query<{
-    subscribed: boolean;
     secured: boolean;
     inherited: boolean;
   }>(
-    `select exists (select 1 from pg_subscription_rel r where r.srrelid = $1) as subscribed,
-       (select c.relrowsecurity from pg_class c where c.oid = $1) as secured,
+    `select (select c.relrowsecurity from pg_class c where c.oid = $1) as secured,
        exists (select 1 from pg_inherits i join pg_class p on p.oid = i.inhparent
                where p.relkind = 'r' and (i.inhparent = $1 or i.inhrelid = $1)) as inherited`,
     [shape.oid],
   );
-  if (rows[0]?.subscribed) {
-    refusals.push(
-      `${name} is filled by a subscription: logical replication fires no statement triggers, so ` +
-        'changes would be missed. Migrate its publisher.',
-    );
-  }
   if (rows[0]?.inherited) {
     refusals.push(`${name} inherits or is inherited from: map tables that stand alone.`);
   }

@@ -46,6 +46,11 @@ export async function runCommand(
     opened.push(blue);
     const green = await openDatabase('green', urls.green, run, use, onLost);
     opened.push(green);
+    if ((await identityOf(blue)) === (await identityOf(green))) {
+      throw new Failure(
+        `--blue and --green are one database (${blue.place}, ${green.place}). Say two.`,
+      );
+    }
     if (command.exclusive) {
       for (const database of [blue, green]) {
         locks.push(await takeLock(urls[database.side], run, command.name, database, onLost));
@@ -68,6 +73,15 @@ export async function runCommand(
     await Promise.allSettled(opened.map((database) => database.close()));
     await Promise.allSettled(locks.map((client) => client.end()));
   }
+}
+
+/** Two servers never began in the same microsecond with a database of one name. */
+async function identityOf({ main }: Database): Promise<string | undefined> {
+  const { rows } = await main.query<{ identity: string }>(
+    `select format('%s %s %s', pg_postmaster_start_time(), d.oid, d.datname) as identity
+     from pg_database d where d.datname = current_database()`,
+  );
+  return rows[0]?.identity;
 }
 
 function urlOf(side: 'blue' | 'green', input: Input, places: Places): string {
