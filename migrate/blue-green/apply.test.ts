@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { query } from '#migrate/testing/databases.ts';
 import { asItIs, openTables, type Tables } from '#migrate/testing/tables.ts';
+import { partsOf } from './apply.ts';
 
 // Whole migrations: on a busy machine they take their time.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
@@ -105,4 +106,18 @@ it('a repair of the live side deletes no row for the way its key is written', as
   const [row] = await query(tables.blue, 'select v, legacy from moment where id = 3');
   expect(row).toEqual({ v: 100, legacy: 'kept 3' });
   await agree();
+});
+
+it('a statement carries so many bytes, and one row at least', () => {
+  const columns = [
+    ['12', null, '12', '123456789', ''],
+    ['1', '1', '12', '1', null],
+  ];
+  expect(partsOf({ columns, rows: 5 }, 8)).toEqual([
+    [0, 3],
+    [3, 4],
+    [4, 5],
+  ]);
+  expect(partsOf({ columns, rows: 5 }, 1_000)).toEqual([[0, 5]]);
+  expect(partsOf({ columns: [[]], rows: 0 }, 8)).toEqual([]);
 });

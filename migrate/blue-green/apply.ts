@@ -24,6 +24,9 @@ export interface Batch {
   readonly lagMs: number;
   /** It took all changes that its snapshot of the origin showed. */
   readonly complete: boolean;
+  /** Sums over the rows read in the origin, and over the same keys read back in the destination. */
+  readonly originHash: bigint;
+  readonly writtenHash: bigint;
 }
 
 /** What one table of a batch becomes. */
@@ -76,32 +79,6 @@ export async function readRows(
   return { table, keys, columns, rows: rows.length, hash };
 }
 
-/** The batch that is written: its id, and what was read of the change log. */
-export interface Given {
-  readonly id: string;
-  readonly changes: number;
-  readonly lagMs: number;
-  readonly complete: boolean;
-}
-
-/** Makes the destination what `writings` say, reads it back, and keeps the audit row, or does nothing. */
-export async function write(
-  destination: pg.Client,
-  route: Route,
-  writings: readonly Writing[],
-  given: Given,
-): Promise<Batch> {
-  if (writings.length === 0) return { ...given, upserted: 0, deleted: 0 };
-  const attempt = (mode: Mode) => writeOnce(destination, route, writings, given, mode);
-  try {
-    return await attempt('upsert');
-  } catch (error) {
-    const fixed = writings.some(({ table }) => hasFixed(table));
-    if (isClash(error) || (fixed && isReadDifferently(error))) return attempt('insert');
-    throw error;
-  }
-}
-
 /** unique_violation, exclusion_violation: rows may have exchanged values. */
 export const isClash = (error: unknown) => ['23505', '23P01'].includes(sqlStateOf(error));
 
@@ -109,39 +86,7 @@ export const isClash = (error: unknown) => ['23505', '23P01'].includes(sqlStateO
 export const hasFixed = (table: ResolvedTable) =>
   table.columns.some(({ name, fixed }) => fixed && !table.key.includes(name));
 
-/** Two round trips: where one statement fails, those on their way behind it fail too. */
-async function writeOnce(
-  destination: pg.Client,
-  route: Route,
-  writings: readonly Writing[],
-  given: Given,
-  mode: Mode,
-): Promise<Batch> {
-  try {
-    const [, , deleted, , hashes] = await Promise.all([
-      destination.query('begin'),
-      openToTool(destination, route),
-      Promise.all(writings.map((writing) => makeRoom(destination, writing, mode))),
-      Promise.all(writings.map((writing) => putRows(destination, writing, mode))),
-      Promise.all(writings.map((writing) => readBack(destination, writing))),
-    ]);
-    const batch: Batch = {
-      ...given,
-      upserted: writings.reduce((sum, { rows }) => sum + rows, 0),
-      deleted: mode === 'insert' ? 0 : deleted.reduce((sum, rows) => sum + rows, 0),
-    };
-    const written = hashes.reduce((sum, hash) => sum + hash, 0n);
-    const kept =
-      given.changes > 0 ? [insertBatch(destination, route, writings, written, batch)] : [];
-    await Promise.all([...kept, destination.query('commit')]);
-    return batch;
-  } catch (error) {
-    await destination.query('rollback').catch(() => {});
-    throw error;
-  }
-}
-
-/** Lets the session parse and plan what {@link write} will say, and changes nothing. */
+/** Lets the session parse and plan what a batch will say, and changes nothing. */
 export async function warmWrites(destination: pg.Client, route: Route): Promise<void> {
   const none = route.tables.map((table) => ({ table, columns: table.columns.map(() => []) }));
   await Promise.all([
@@ -162,31 +107,68 @@ export async function warmWrites(destination: pg.Client, route: Route): Promise<
  */
 export type Mode = 'upsert' | 'insert';
 
-/** Deletes what the projection does not show any more; for `insert` all keys of the batch. */
-export async function makeRoom(destination: pg.Client, writing: Writing, mode: Mode) {
+/** Deletes what the projection does not show any more; gives how many rows. */
+export async function deleteUnshown(destination: pg.Client, writing: Writing): Promise<number> {
   const { table, keys, rows } = writing;
+  if (rows === keys.length) return 0;
+  const shown = table.key.map((name) => {
+    const place = table.columns.findIndex((column) => column.name === name);
+    return [...(writing.columns[place] ?? [])];
+  });
+  const values = [`[${keys.join(',')}]`, ...shown];
+  return (await destination.query(prepared(deleteGone(table), values))).rowCount ?? 0;
+}
+
+/** Before `insert`: all rows with these keys make room. */
+export async function makeRoom(
+  destination: pg.Client,
+  table: ResolvedTable,
+  keys: readonly string[],
+): Promise<void> {
   const given = `[${keys.join(',')}]`;
-  if (mode === 'upsert') {
-    if (rows === keys.length) return 0;
-    const shown = table.key.map((name) => {
-      const place = table.columns.findIndex((column) => column.name === name);
-      return [...(writing.columns[place] ?? [])];
-    });
-    return (await destination.query(prepared(deleteGone(table), [given, ...shown]))).rowCount ?? 0;
-  }
   if (table.kept.length === 0) {
-    return (await destination.query(prepared(deleteKeys(table), [given]))).rowCount ?? 0;
+    await destination.query(prepared(deleteKeys(table), [given]));
+    return;
   }
   const [create, move] = makeWay(table);
   await Promise.all([destination.query(create), destination.query(move, [given])]);
-  return 0;
 }
 
 const copied = ({ columns }: Writing) => columns.map((column) => [...column]);
 
+/** Bytes of rows in one statement: far from the 512 MB that one string of JavaScript may hold. */
+const statementBytes = 32 * 1024 * 1024;
+
+/** Cuts rows, given by columns, into parts of so many bytes, each of one row at least: [from, to). */
+export function partsOf(
+  { columns, rows }: Pick<Writing, 'columns' | 'rows'>,
+  bytesMax: number,
+): readonly (readonly [from: number, to: number])[] {
+  const parts: (readonly [number, number])[] = [];
+  let [from, bytes] = [0, 0];
+  for (let row = 0; row < rows; row += 1) {
+    const more = columns.reduce((sum, column) => sum + (column[row]?.length ?? 0), 0);
+    if (row > from && bytes + more > bytesMax) {
+      parts.push([from, row]);
+      [from, bytes] = [row, 0];
+    }
+    bytes += more;
+  }
+  return from < rows ? [...parts, [from, rows]] : parts;
+}
+
 /** Inserts the rows, or updates those that are there. */
 export async function putRows(destination: pg.Client, writing: Writing, mode: Mode) {
-  if (writing.rows === 0) return;
+  // All on their way at once, so that what is asked next is answered after them.
+  await Promise.all(
+    partsOf(writing, statementBytes).map(([from, to]) => {
+      const columns = writing.columns.map((column) => column.slice(from, to));
+      return putPart(destination, { ...writing, columns, rows: to - from }, mode);
+    }),
+  );
+}
+
+async function putPart(destination: pg.Client, writing: Writing, mode: Mode) {
   const { table } = writing;
   if (mode === 'insert' && table.kept.length > 0) {
     const [known, fresh] = comeBack(table);
@@ -201,11 +183,12 @@ export async function putRows(destination: pg.Client, writing: Writing, mode: Mo
 
 /** What is read back is not what was written. */
 const differently = Symbol('read back differently');
-const isReadDifferently = (error: unknown) =>
+/** Something in the destination changes what is written. */
+export const isReadDifferently = (error: unknown) =>
   error instanceof Failure && error.cause === differently;
 
 /** Hash of what is there now for the keys of a batch; refuses when it is not what was read. */
-async function readBack(destination: pg.Client, writing: Writing): Promise<bigint> {
+export async function readBack(destination: pg.Client, writing: Writing): Promise<bigint> {
   const { rows } = await destination.query<{ key: string; hash: string }>(
     prepared(rowHashesOfKeys(writing.table, 'destination'), [`[${writing.keys.join(',')}]`]),
   );
@@ -222,14 +205,7 @@ async function readBack(destination: pg.Client, writing: Writing): Promise<bigin
 }
 
 /** A batch's row in the audit trail of one side. */
-export async function insertBatch(
-  client: pg.Client,
-  route: Route,
-  writings: readonly Writing[],
-  written: bigint,
-  batch: Batch,
-): Promise<void> {
-  const read = writings.reduce((sum, { hash }) => sum + hash, 0n);
+export async function insertBatch(client: pg.Client, route: Route, batch: Batch): Promise<void> {
   await client.query(
     prepared(
       `insert into migrate.batch (id, direction, changes, upserted, deleted, origin_hash,
@@ -241,8 +217,8 @@ export async function insertBatch(
         batch.changes,
         batch.upserted,
         batch.deleted,
-        String(read),
-        String(written),
+        String(batch.originHash),
+        String(batch.writtenHash),
         batch.lagMs,
       ],
     ),

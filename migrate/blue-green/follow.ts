@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { type Batch, isClash } from './apply.ts';
 import { refuseOtherCapture } from './capture.ts';
 import { isToEnd, note } from './control.ts';
-import { type Database, withSession } from './database.ts';
+import { withSession } from './database.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
 import { type Route, sourcesOf } from './resolve.ts';
@@ -76,33 +76,79 @@ export async function follow(run: Run, options: FollowOptions): Promise<void> {
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const route = routeOf(run, phase);
   await withEnds(route, async (ends) => {
-    if (phase === 'building') await build(run, ends, route);
-    let transferred = 0;
-    const startedMs = performance.now();
-    while (!run.signal.aborted) {
-      const batch = await takeBatch(ends, route, options.batchMax);
-      transferred += batch.changes;
-      run.report.progress({
-        phase: `${route.origin.side} to ${route.destination.side}`,
-        rowsDone: transferred,
-        rowsPerSecond: (transferred / (performance.now() - startedMs)) * 1000,
-        lagMs: batch.lagMs,
-        ...(batch.complete ? {} : { pending: await pendingOf(route.origin) }),
-      });
-      if (!batch.complete) continue;
-      if (options.untilCaughtUp) break;
-      if (await isToEnd(run.green.main, run.signal)) break;
-      await sleep(options.intervalMs, undefined, { signal: run.signal }).catch(() => {});
+    const flow: Flow = {
+      run,
+      ends,
+      route,
+      options,
+      transferred: 0,
+      complete: false,
+      startedMs: performance.now(),
+    };
+    let goesOn = true;
+    if (phase === 'building') {
+      // In batches as large as they are asked for; the exact points then have little left to do.
+      goesOn = await catchUp(flow);
+      if (goesOn) await build(run, ends, route);
     }
+    while (goesOn && !run.signal.aborted) {
+      goesOn = (await catchUp(flow)) && !options.untilCaughtUp;
+      if (goesOn)
+        await sleep(options.intervalMs, undefined, { signal: run.signal }).catch(() => {});
+    }
+    const [to, from] = [route.destination.side, route.origin.side];
     run.report.line(
-      `${route.destination.side} is in step with ${route.origin.side} (${transferred} changes)`,
+      flow.complete
+        ? `${to} is in step with ${from} (${flow.transferred} changes)`
+        : `stopped after ${flow.transferred} changes; the rest waits in ${from} for ${to}`,
     );
   });
 }
 
+/** A `follow` that is under way. */
+interface Flow {
+  readonly run: Run;
+  readonly ends: Ends;
+  readonly route: Route;
+  readonly options: FollowOptions;
+  readonly startedMs: number;
+  transferred: number;
+  /** Its last batch took all that waited. */
+  complete: boolean;
+}
+
+/** To count what waits reads the whole log, so it is not done at every batch. */
+const countMs = 2_000;
+
+/** Batches until nothing is pending; false: the operator asks to end. */
+async function catchUp(flow: Flow): Promise<boolean> {
+  const { run, ends, route, options } = flow;
+  let pending: number | undefined;
+  let countedMs = Number.NEGATIVE_INFINITY;
+  while (!run.signal.aborted) {
+    const batch = await takeBatch(ends, route, options.batchMax);
+    flow.transferred += batch.changes;
+    flow.complete = batch.complete;
+    if (!batch.complete && performance.now() - countedMs > countMs) {
+      ({ pending } = await pendingIn(route.origin.main));
+      countedMs = performance.now();
+    }
+    run.report.progress({
+      phase: `${route.origin.side} to ${route.destination.side}`,
+      rowsDone: flow.transferred,
+      rowsPerSecond: (flow.transferred / (performance.now() - flow.startedMs)) * 1000,
+      lagMs: batch.lagMs,
+      ...(batch.complete || pending === undefined ? {} : { pending }),
+    });
+    if (batch.complete && options.untilCaughtUp) return true;
+    if (run.signal.aborted || (await isToEnd(run.green.main, run.signal))) return false;
+    if (batch.complete) return true;
+  }
+  return false;
+}
+
 /** Makes the indexes that were set aside, at a point where green holds what blue holds. */
 async function build(run: Run, ends: Ends, route: Route): Promise<void> {
-  await atExactPoint(ends, route, async () => {});
   for (;;) {
     // Unique values may repeat in between batches, not at this point.
     const name = await atExactPoint(ends, route, () => makeAgain(route.destination.main));
@@ -117,10 +163,6 @@ async function build(run: Run, ends: Ends, route: Route): Promise<void> {
 }
 
 /** How many changes wait, and how old the oldest is. */
-export async function pendingOf(origin: Database): Promise<number> {
-  return (await pendingIn(origin.main)).pending;
-}
-
 export async function pendingIn(
   client: pg.Client,
 ): Promise<{ readonly pending: number; readonly lagMs: number }> {

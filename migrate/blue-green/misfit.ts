@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { openToTool, putRows, readRows, type Writing } from './apply.ts';
 import { Failure, sentenceOf, sqlStateOf } from './failure.ts';
 import { textOf } from './names.ts';
-import type { ResolvedTable } from './projection.ts';
+import { type ResolvedTable, tooLong } from './projection.ts';
 import type { Route } from './resolve.ts';
 
 /** data exceptions (class 22), not_null_violation, check_violation: the row is wrong, not the moment. */
@@ -56,6 +56,15 @@ export async function namedUnreadable(
     const said = await read(0, list.length);
     if (!isMisfit(said)) continue;
     const low = await firstOf(list.length, async (from, to) => isMisfit(await read(from, to)));
+    const length = sentenceOf(said).includes(tooLong) && /"(.*)"/.exec(sentenceOf(said))?.[1];
+    if (length) {
+      return new Failure(
+        `${textOf(table.target)} ${list[low] ?? ''}: ${length}, so nothing of the batch was kept. ` +
+          `Shorten it in ${route.origin.side}, or leave the column out of the mapping and bring it ` +
+          'by other means; then start the command again: it goes on.',
+        { cause: error },
+      );
+    }
     return new Failure(
       `${textOf(table.target)} ${list[low] ?? ''}: ${sentenceOf(said)}. The projection fails on this ` +
         `row of ${route.origin.side}, so nothing of the batch was kept. Mend the row or the mapping, ` +

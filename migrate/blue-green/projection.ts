@@ -201,10 +201,21 @@ export function rowHashesOfKeys(table: ResolvedTable, where: Where): string {
     from (${rowsIn(table, where, inKeys(table, where))}) r`;
 }
 
-/** The projected rows with the keys in `$1`: their columns, then `migrate_hash`. */
+/** Bytes of one row as text: three such strings have to fit into memory. */
+const rowBytesMax = 256 * 1024 * 1024;
+/** How the error about a row that is longer ends; what stands before is the row's length. */
+export const tooLong = `bytes are more than a batch can carry in one row (${rowBytesMax})`;
+
+/**
+ * The projected rows with the keys in `$1`: their columns, then `migrate_hash`. A row that is too long
+ * fails here, by a cast of the sentence that says so: once on its way, nothing would name it.
+ */
 export function projectedRows(table: ResolvedTable): string {
-  return `select ${list(table, ({ name }) => `r.${quoted(name)}`)}, ${rowHash('r')} as migrate_hash
-    from (${rowsIn(table, 'origin', inKeys(table, 'origin'))}) r`;
+  return `select ${list(table, ({ name }) => `r.${quoted(name)}`)},
+      case when octet_length(t.line) <= ${rowBytesMax} then hashtextextended(t.line, 0)
+        else (octet_length(t.line) || ${literal(` ${tooLong}`)})::bigint end as migrate_hash
+    from (${rowsIn(table, 'origin', inKeys(table, 'origin'))}) r
+    cross join lateral (select r::text as line offset 0) t`;
 }
 
 /** Target keys that the changed rows in `$1` (JSON arrays of the captured columns) affect. */

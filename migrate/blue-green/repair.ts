@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { hasFixed, makeRoom, putRows, readRows } from './apply.ts';
+import { deleteUnshown, hasFixed, makeRoom, putRows, readRows } from './apply.ts';
 import { note } from './control.ts';
 import { inTransaction, keepAwake, prepared, type Side, withSession } from './database.ts';
 import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
@@ -102,9 +102,13 @@ async function restoreLive(
     await keepAwake(writer, () => drain(ends, flow));
     const texts = keys.map((key) => JSON.stringify(key));
     const writing = await readRows(ends.destination, table, texts);
-    const mode = hasFixed(table) ? 'insert' : 'upsert';
-    await makeRoom(writer, writing, mode);
-    await putRows(writer, writing, mode);
+    if (hasFixed(table)) {
+      await makeRoom(writer, table, texts);
+      await putRows(writer, writing, 'insert');
+      return;
+    }
+    await deleteUnshown(writer, writing);
+    await putRows(writer, writing, 'upsert');
   });
 }
 

@@ -1,11 +1,11 @@
 import type pg from 'pg';
-import { type Batch, insertBatch, readRows, type Writing, warmWrites, write } from './apply.ts';
+import { type Batch, insertBatch, readRows, warmWrites } from './apply.ts';
 import { makeId } from './control.ts';
 import { keepAwake, prepared } from './database.ts';
-import { namedMisfit, namedUnreadable } from './misfit.ts';
 import { textOf } from './names.ts';
 import { affectedKeys, type ResolvedTable } from './projection.ts';
 import type { Route } from './resolve.ts';
+import { type Keys, write } from './write.ts';
 
 /** The two sessions of a transfer: neither is used by anybody else meanwhile. */
 export interface Ends {
@@ -37,7 +37,7 @@ export async function transfer(
   changesMax: number,
   atPoint?: (batch: Batch) => Promise<void>,
 ): Promise<Batch> {
-  const { origin, destination } = ends;
+  const { origin } = ends;
   try {
     const [, { changes, lagMs }] = await Promise.all([
       origin.query('begin isolation level repeatable read'),
@@ -45,24 +45,15 @@ export async function transfer(
     ]);
     const complete = changes.length < changesMax;
     const keys = await keysOf(origin, route, changes);
-    const writings = await Promise.all(
-      [...keys].map(([table, list]) => readRows(origin, table, list)),
-    ).catch(async (error: unknown) => {
-      throw await namedUnreadable(origin, route, keys, error);
-    });
     const given = { id: makeId(), changes: changes.length, lagMs, complete };
     const done = await keepAwake(origin, async () => {
-      const batch = await write(destination, route, writings, given).catch(
-        async (error: unknown) => {
-          throw await namedMisfit(destination, route, writings, error);
-        },
-      );
+      const batch = await write(ends, route, keys, given);
       await atPoint?.(batch);
       return batch;
     });
     await Promise.all([
       origin.query('commit'),
-      ...(changes.length > 0 ? forget(origin, route, writings, changes, done) : []),
+      ...(changes.length > 0 ? forget(origin, route, changes, done) : []),
     ]);
     return done;
   } catch (error) {
@@ -100,11 +91,7 @@ async function readChanges(origin: pg.Client, limit: number) {
 }
 
 /** Keys to transfer, by table of the destination, each once. */
-async function keysOf(
-  origin: pg.Client,
-  route: Route,
-  changes: readonly Change[],
-): Promise<ReadonlyMap<ResolvedTable, readonly string[]>> {
+async function keysOf(origin: pg.Client, route: Route, changes: readonly Change[]): Promise<Keys> {
   const found = await Promise.all(
     route.tables.map(async (table) => [table, await keysIn(origin, table, changes)] as const),
   );
@@ -142,11 +129,9 @@ async function keysIn(
 function forget(
   origin: pg.Client,
   route: Route,
-  writings: readonly Writing[],
   changes: readonly Change[],
   batch: Batch,
 ): readonly Promise<unknown>[] {
-  const read = writings.reduce((sum, { hash }) => sum + hash, 0n);
   return [
     origin.query('begin'),
     origin.query(
@@ -154,7 +139,7 @@ function forget(
         changes.map((change) => change.id),
       ]),
     ),
-    insertBatch(origin, route, writings, read, batch),
+    insertBatch(origin, route, batch),
     origin.query('commit'),
   ];
 }
