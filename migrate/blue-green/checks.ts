@@ -49,8 +49,20 @@ async function checkOne(check: Check, sessions: Sessions): Promise<string | unde
   return undefined;
 }
 
-/** The first rows of a query as JSON. */
+/** The first rows of a query as JSON; one that fails leaves its session as it was. */
 async function rowsOf(client: pg.Client, sql: string): Promise<string> {
+  // One of the two sessions is in the transaction whose snapshot all others are to be asked in.
+  const inside = client.getTransactionStatus() === 'T';
+  if (inside) await client.query('savepoint migrate_check');
+  try {
+    return await askRows(client, sql);
+  } catch (error) {
+    if (inside) await client.query('rollback to savepoint migrate_check');
+    throw error;
+  }
+}
+
+async function askRows(client: pg.Client, sql: string): Promise<string> {
   const { rows } = await client.query<{ found: string }>(
     `select coalesce(json_agg(q), '[]')::text as found from (
        select to_json(c) as q from (${sql}\n) c limit 10) q`,

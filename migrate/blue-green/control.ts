@@ -1,8 +1,9 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import type { Database, Side } from './database.ts';
-import { sqlStateOf } from './failure.ts';
+import { type Database, inTransaction, type Side } from './database.ts';
+import { Failure, sqlStateOf } from './failure.ts';
+import { readersOf } from './holders.ts';
 import type { State } from './state.ts';
 
 /** The control row of one database. */
@@ -196,6 +197,35 @@ export async function isToEnd(client: pg.Client, signal: AbortSignal): Promise<b
     const asked = (await readControl(client))?.asked ?? null;
     if (asked !== 'pause') return asked === 'stop';
     await sleep(pauseMs, undefined, { signal });
+  }
+}
+
+const dropMs = 100;
+const dropPauseMs = 200;
+const dropAttemptsMax = 100;
+
+/**
+ * Takes the schema away. Clients that poll stand behind whoever reads it in a long transaction, so
+ * each try is short, and between two of them they pass.
+ */
+export async function dropControl({ main, side }: Database): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await inTransaction(main, async () => {
+        await main.query(`set local lock_timeout = '${dropMs}ms'`);
+        await main.query('drop schema migrate cascade');
+      });
+    } catch (error) {
+      // lock_not_available, deadlock_detected
+      if (!['55P03', '40P01'].includes(sqlStateOf(error))) throw error;
+      if (attempt >= dropAttemptsMax) {
+        throw new Failure(
+          `${side}: the tables of migrate are in use, so they are still there. ` +
+            `${await readersOf(main)} End them and start again: it goes on.`,
+        );
+      }
+      await sleep(dropPauseMs);
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { removeTriggers } from './capture.ts';
-import { readControl } from './control.ts';
+import { dropControl, readControl } from './control.ts';
 import type { Database } from './database.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
@@ -63,7 +63,7 @@ export async function abort(run: Run): Promise<void> {
     await green.main.query(`truncate ${tables.join(', ')}`);
     // Empty tables violate nothing, so every index can come back.
     while ((await makeAgain(green.main)) !== undefined) run.signal.throwIfAborted();
-    await green.main.query('drop schema migrate cascade');
+    await dropControl(green);
     report.line('green: emptied as it was before; every trace of migrate is gone');
   }
 }
@@ -73,7 +73,7 @@ async function removeTraces(run: Run, database: Database, keepGuard: boolean): P
   await removeForeignTables(database);
   if (keepGuard) return removeCapture(run, database);
   await removeTriggersOf(run, database);
-  await database.main.query('drop schema migrate cascade');
+  await dropControl(database);
 }
 
 async function removeTriggersOf(run: Run, database: Database): Promise<void> {

@@ -3,18 +3,44 @@ import { quotedTable, type TableName } from './names.ts';
 
 /** Who keeps writers' locks on these tables now, the oldest first, as a sentence. */
 export async function holdersOf(client: pg.Client, tables: readonly TableName[]): Promise<string> {
-  const { rows } = await client.query<{ pid: number; who: string; seconds: number }>(
-    `select a.pid, format('%s, %s', a.usename, a.application_name) as who,
-       extract(epoch from clock_timestamp() - min(a.xact_start))::float8 as seconds
-     from pg_locks l join pg_stat_activity a using (pid)
-     where l.granted and l.mode not in ('AccessShareLock', 'RowShareLock')
-       and l.relation in (select to_regclass(t.name)::oid from unnest($1::text[]) t(name))
-       and a.application_name not like 'migrate-tool/%'
-     group by a.pid, a.usename, a.application_name order by 3 desc limit 3`,
+  return sentenceOf(
+    client,
+    `l.mode not in ('AccessShareLock', 'RowShareLock')
+       and l.relation in (select to_regclass(t.name)::oid from unnest($1::text[]) t(name))`,
     [tables.map(quotedTable)],
   );
-  const holders = rows.map(
-    ({ pid, who, seconds }) => `process ${pid} (${who}) for ${seconds.toFixed(1)} s`,
+}
+
+/** Who keeps locks of any kind on what migrate made, the oldest first, as a sentence. */
+export async function readersOf(client: pg.Client): Promise<string> {
+  return sentenceOf(
+    client,
+    `l.relation in (select c.oid from pg_class c
+       where c.relnamespace = to_regnamespace('migrate'))`,
+    [],
   );
+}
+
+async function sentenceOf(
+  client: pg.Client,
+  which: string,
+  values: readonly unknown[],
+): Promise<string> {
+  // A prepared transaction has no process any more, and keeps its locks all the same.
+  const { rows } = await client.query<{ who: string; seconds: number }>(
+    `select case when x.gid is null
+         then format('process %s (%s, %s)', a.pid, a.usename, a.application_name)
+         else format('prepared transaction %L of %s, which "commit prepared" or "rollback prepared" ends',
+           x.gid, x.owner) end as who,
+       extract(epoch from clock_timestamp() - min(coalesce(x.prepared, a.xact_start)))::float8
+         as seconds
+     from pg_locks l left join pg_stat_activity a using (pid)
+     left join pg_prepared_xacts x on l.virtualtransaction = '-1/' || x.transaction
+     where l.granted and ${which} and (a.pid is not null or x.gid is not null)
+       and coalesce(a.application_name, '') not like 'migrate-tool/%'
+     group by a.pid, a.usename, a.application_name, x.gid, x.owner order by 2 desc limit 3`,
+    [...values],
+  );
+  const holders = rows.map(({ who, seconds }) => `${who} for ${seconds.toFixed(1)} s`);
   return `Who holds them now: ${holders.join('; ') || 'nobody any more'}.`;
 }

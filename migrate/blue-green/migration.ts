@@ -1,6 +1,7 @@
 import type { Control } from './control.ts';
 import { readControl } from './control.ts';
 import type { Database } from './database.ts';
+import { Failure } from './failure.ts';
 import type { Mapping } from './mapping.ts';
 import type { Route, Routes } from './resolve.ts';
 import { flowOf, type Phase, phaseOf } from './state.ts';
@@ -61,11 +62,16 @@ async function filling(green: Database, tables: number) {
   return rows[0] ?? { copied: false, built: false };
 }
 
+/** What to do once green is live, where the mapping has no way back. */
+export const noWayBack =
+  'Green is live, and the mapping has no "reverse": blue is not kept in step, and nothing can be ' +
+  'compared or taken back. "migrate finish" ends.';
+
 /** The route on which writes are brought in a phase. Throws where nothing is in step. */
 export function routeOf(run: Run, phase: Phase): Route {
   const flow = flowOf(phase);
   if (flow === undefined) throw new Error(`nothing flows in phase ${phase}`);
   const route = flow.from === 'blue' ? run.routes.forward : run.routes.reverse;
-  if (route === undefined) throw new Error('the mapping has no way back');
+  if (route === undefined) throw new Failure(noWayBack);
   return route;
 }

@@ -1,7 +1,7 @@
 import { readControl } from './control.ts';
 import { readDifferences } from './difference.ts';
 import { pendingIn } from './follow.ts';
-import { type Run, standing } from './migration.ts';
+import { noWayBack, type Run, standing } from './migration.ts';
 import { adviceOf, flowOf } from './state.ts';
 
 /** How things stand, from both databases. */
@@ -17,7 +17,7 @@ export async function status(run: Run) {
   const differences = green ? (await readDifferences(run.green.main)).length : 0;
   return {
     phase,
-    advice: adviceOf(phase),
+    advice: phase === 'watching' && !run.routes.reverse ? noWayBack : adviceOf(phase),
     blue: blue ? { state: blue.state, epoch: blue.epoch } : null,
     green: green ? { state: green.state, epoch: green.epoch } : null,
     asked: (await askedOf(run)) ?? null,
