@@ -26,17 +26,20 @@ async function sentenceOf(
   which: string,
   values: readonly unknown[],
 ): Promise<string> {
-  // A prepared transaction has no process any more, and keeps its locks all the same.
+  // A prepared transaction has no process any more, and keeps its locks all the same. One of them is
+  // on its own id, and all have the virtual id of the session that prepared it.
   const { rows } = await client.query<{ who: string; seconds: number }>(
     `select case when x.gid is null
          then format('process %s (%s, %s)', a.pid, a.usename, a.application_name)
-         else format('prepared transaction %L of %s, which "commit prepared" or "rollback prepared" ends',
+         else format('prepared transaction %L (%s; "commit prepared" or "rollback prepared" ends it)',
            x.gid, x.owner) end as who,
        extract(epoch from clock_timestamp() - min(coalesce(x.prepared, a.xact_start)))::float8
          as seconds
      from pg_locks l left join pg_stat_activity a using (pid)
-     left join pg_prepared_xacts x on l.virtualtransaction = '-1/' || x.transaction
-     where l.granted and ${which} and (a.pid is not null or x.gid is not null)
+     left join pg_locks t on l.pid is null and t.pid is null and t.locktype = 'transactionid'
+       and t.virtualtransaction = l.virtualtransaction
+     left join pg_prepared_xacts x on x.transaction = t.transactionid
+     where l.granted and (${which}) and (a.pid is not null or x.gid is not null)
        and coalesce(a.application_name, '') not like 'migrate-tool/%'
      group by a.pid, a.usename, a.application_name, x.gid, x.owner order by 2 desc limit 3`,
     [...values],
