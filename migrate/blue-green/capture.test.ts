@@ -73,4 +73,11 @@ it('a mapping that needs more of a changed row than was captured is refused', as
   await query(tables.blue, 'update one set v = 2');
   await tables.run('follow', '--once');
   expect(await query(tables.green, 'select v from two')).toEqual([{ v: 2 }]);
+  await query(
+    tables.blue,
+    `insert into migrate.change (source_table, key, action) values ('public.one', '["1"]', 'u')`,
+  );
+  await expect(tables.run('follow', '--once')).rejects.toThrow(
+    /^public\.one \["1"\]: this change was captured by another mapping/,
+  );
 });

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { type Batch, insertBatch, readRows, warmWrites } from './apply.ts';
 import { makeId } from './control.ts';
 import { keepAwake, prepared } from './database.ts';
+import { Failure } from './failure.ts';
 import { textOf } from './names.ts';
 import { affectedKeys, type ResolvedTable } from './projection.ts';
 import type { Route } from './resolve.ts';
@@ -22,6 +23,8 @@ interface Change {
   /** The same as an array of texts, which is how target keys are written. */
   readonly texts: string;
   readonly action: string;
+  /** How many columns were captured. */
+  readonly width: number;
 }
 
 /**
@@ -79,6 +82,7 @@ async function readChanges(origin: pg.Client, limit: number) {
   const { rows } = await origin.query<Change & { lag_ms: number }>(
     prepared(
       `select c.id::text as id, c.source_table as table, c.key::text as key, c.action,
+       jsonb_array_length(c.key) as width,
        (select jsonb_agg(e.value #>> '{}' order by e.at)::text
         from jsonb_array_elements(c.key) with ordinality e(value, at)) as texts,
        (extract(epoch from clock_timestamp() - c.changed_at) * 1000)::float8 as lag_ms
@@ -110,6 +114,13 @@ async function keysIn(
       (change) => change.action !== 'r' && change.table === textOf(source.table),
     );
     if (of.length === 0) continue;
+    const other = of.find(({ width }) => width !== source.columns.length);
+    if (other !== undefined) {
+      throw new Failure(
+        `${textOf(source.table)} ${other.key}: this change was captured by another mapping, so what it ` +
+          'affects by this one is not known. Use the mapping that it was prepared with.',
+      );
+    }
     if (source.isKey) {
       for (const { texts } of of) keys.add(texts);
       continue;
