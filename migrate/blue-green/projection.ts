@@ -170,7 +170,7 @@ export function copyIn(table: ResolvedTable): string {
 
 /** Count and sum of row hashes of a range, and the snapshot's oldest transaction, as texts. */
 export function rangeHash(table: ResolvedTable, where: Where, range: KeyRange): string {
-  return `select count(*)::text as rows, coalesce(sum(${rowHash('r')}::numeric), 0)::text as hash,
+  return `select count(*)::text as rows, coalesce(sum(${rowHash('r')}), 0)::text as hash,
       pg_snapshot_xmin(pg_current_snapshot())::text as marker
     from (${rowsIn(table, where, inRange(table, where, range))}) r`;
 }

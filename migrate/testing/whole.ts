@@ -201,14 +201,16 @@ async function switchToAndFro(
       await migrate(command, '--no-verify', '--attempts', '30', '--json'),
     );
     const endedMs = Date.now();
+    say(
+      `${command}: ${to} is live; writes were held for ${said.heldMs} ms (attempt ` +
+        `${said.attempts}; ${stepsOf(said)})`,
+    );
+    // The bank is measured after a switch and before the next one: not while a table is searched.
+    await sleep(settleSeconds * 1000);
     const acknowledged = await linesOf(ledger);
     const { missing } = await missingOn(pair, to, acknowledged);
     moments.push({ command, beganMs, endedMs, heldMs: said.heldMs, missing: missing.length });
-    say(
-      `${command}: ${to} is live; writes were held for ${said.heldMs} ms (attempt ` +
-        `${said.attempts}; ${stepsOf(said)}); acknowledged so far ${acknowledged.length}, ` +
-        `lost ${missing.length}`,
-    );
+    say(`  acknowledged so far ${acknowledged.length}, lost ${missing.length}`);
     if (at === 0 && newWritesSeconds > 0) await watchFor(migrate, newWritesSeconds, say);
     await sleep(settleSeconds * 1000);
   }
