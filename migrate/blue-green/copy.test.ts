@@ -93,6 +93,22 @@ describe('copy', () => {
     );
   });
 
+  it('several workers count each row once, and share the rows that a second may have', async () => {
+    await migrate(pair, 'prepare');
+    const startedMs = performance.now();
+    const many = ['--workers', '4', '--rows-per-second', '8000'];
+    const said = await migrate(pair, 'copy', ...many);
+    const seconds = (performance.now() - startedMs) / 1000;
+    const [there] = await query(
+      pair.green,
+      `select ((select count(*) from person) + (select count(*) from wallet)
+         + (select count(*) from wallet_state) + (select count(*) from movement))::int as rows`,
+    );
+    expect(said).toContain(`copy: ${there?.rows} rows, ${there?.rows} of them now`);
+    // A range that is under way when the seconds are used up still ends, for each worker.
+    expect(Number(there?.rows) - 4 * 1_000).toBeLessThan(8_000 * seconds);
+  });
+
   it('a row that does not fit is named by a batch too, and goes over once it is mended', async () => {
     await migrate(pair, 'prepare');
     await migrate(pair, 'copy', '--workers', '2');

@@ -45,7 +45,8 @@ export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'st
           return;
         }
         await restrain(run.signal, options.rowsPerSecondMax, rowsDone - before, startedMs);
-        rowsDone += await copyRange(run, tableOf(run, range), range, origin, destination);
+        const rows = await copyRange(run, tableOf(run, range), range, origin, destination);
+        rowsDone += rows;
         const seconds = (performance.now() - startedMs) / 1000;
         const rowsPerSecond = (rowsDone - before) / seconds;
         const slowed = pace.slowed();
