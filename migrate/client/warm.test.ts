@@ -3,7 +3,7 @@ import pg from 'pg';
 import { expect, it } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { query } from '#migrate/testing/databases.ts';
-import { warm } from './warm.ts';
+import { openPrimedPool, warm } from './warm.ts';
 
 it('a connection that breaks while it is warmed does not end the process', async () => {
   const pair = await openBank(1);
@@ -31,6 +31,30 @@ it('a connection that breaks while it is warmed does not end the process', async
     await warming;
     const { rows } = await pool.query<{ one: number }>('select 1 as one');
     expect(rows).toEqual([{ one: 1 }]);
+  } finally {
+    await pool.end();
+    await pair.close();
+  }
+});
+
+it('connections that fell idle in one moment do not end in one moment', async () => {
+  const pair = await openBank(1);
+  const idleMs = 1_000;
+  const pool = openPrimedPool(
+    { connectionString: pair.blue, max: 20, idleTimeoutMillis: idleMs },
+    [],
+  );
+  try {
+    await warm(pool, 20);
+    expect(pool.totalCount).toBe(20);
+    const left = new Set<number>();
+    const untilMs = performance.now() + 4 * idleMs;
+    while (pool.totalCount > 0 && performance.now() < untilMs) {
+      left.add(pool.totalCount);
+      await sleep(10);
+    }
+    expect(pool.totalCount).toBe(0);
+    expect(left.size).toBeGreaterThan(5);
   } finally {
     await pool.end();
     await pair.close();

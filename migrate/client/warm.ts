@@ -17,9 +17,22 @@ export function openPrimedPool(
   statements: readonly PrimingStatement[],
 ): pg.Pool {
   const pool = new pg.Pool({ ...config, onConnect: (client) => prime(client, statements) });
+  spreadIdleEnds(pool);
   // An idle connection that breaks is simply not there any more.
   pool.on('error', () => {});
   return pool;
+}
+
+/**
+ * An idle connection ends after one to two times the pool's `idleTimeoutMillis`. All those of the side
+ * that retired fell idle in one moment: had they ended in one moment too, their server's processes
+ * would have, which kept reads on the same machine waiting for 150 ms, ten seconds after each switch.
+ */
+function spreadIdleEnds(pool: pg.Pool): void {
+  const idleMs = pool.options.idleTimeoutMillis;
+  Object.defineProperty(pool.options, 'idleTimeoutMillis', {
+    get: () => Math.round((idleMs ?? 0) * (1 + Math.random())),
+  });
 }
 
 async function prime(
