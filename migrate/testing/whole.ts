@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Window } from '#migrate/example/load.ts';
-import { fillBank, type Pair, startTool } from './databases.ts';
+import { fillBank, type Pair, query, startTool } from './databases.ts';
 import { judge, type Moment, missingOn, type Step, type Verdict } from './judge.ts';
 import { startApp, startDriver, startWitness } from './processes.ts';
 import type { Servers } from './servers.ts';
@@ -115,7 +115,7 @@ async function moveToAndFro(pair: Pair, ledger: string, options: WholeOptions) {
     if (!['status', 'stop'].includes(name)) steps.push({ name, beganMs, endedMs: Date.now() });
     return said;
   };
-  await fillGreen(migrate, options);
+  await fillGreen(migrate, pair, options);
   // So that what is measured before the first switch is not the comparison.
   await sleep(options.settleSeconds * 1000);
   const moments = await switchToAndFro(migrate, pair, ledger, options);
@@ -140,11 +140,30 @@ async function timed<T>(work: () => Promise<T>) {
 
 const lastLine = (text: string) => text.split('\n').at(-1) ?? '';
 
-async function fillGreen(migrate: Migrate, { say, workers, settleSeconds }: WholeOptions) {
+/** Rows per second of a copy, for each tenth of its rows; begun when the first range was done. */
+async function ratesOfCopy(pair: Pair): Promise<readonly number[]> {
+  const rows = await query(
+    pair.green,
+    `with done as (
+       select r.copied_at, r.copied_rows, ceil(10 * sum(r.copied_rows) over (order by r.copied_at, r.id)
+         / sum(r.copied_rows) over ()) as tenth from migrate.range r where r.copied_rows > 0
+     ), tenths as (
+       select d.tenth, sum(d.copied_rows) as rows, max(d.copied_at) as ended from done d group by d.tenth
+     )
+     select (t.rows / greatest(0.001, extract(epoch from t.ended - coalesce(
+         lag(t.ended) over (order by t.tenth), (select min(d.copied_at) from done d)))))::int as rate
+     from tenths t order by t.tenth`,
+  );
+  return rows.map(({ rate }) => Number(rate));
+}
+
+async function fillGreen(migrate: Migrate, pair: Pair, options: WholeOptions) {
+  const { say, workers, settleSeconds } = options;
   const many = ['--workers', String(workers)];
   say(`plan: ${lastLine(await migrate('plan'))}`);
   await migrate('prepare');
   say(lastLine(await migrate('copy', ...many)));
+  say(`  rows/s by tenths of the rows: ${(await ratesOfCopy(pair)).join(', ')}`);
   const once = await timed(() => migrate('follow', '--once'));
   say(`follow --once: ${once.seconds} s, with the indexes; ${lastLine(once.result)}`);
   const follow = migrate('follow');
