@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import pg from 'pg';
 
 /** A statement of the application, with values that do no harm: it is run and rolled back. */
@@ -29,9 +30,10 @@ export function openPrimedPool(
  * would have, which kept reads on the same machine waiting for 150 ms, ten seconds after each switch.
  */
 function spreadIdleEnds(pool: pg.Pool): void {
-  const idleMs = pool.options.idleTimeoutMillis;
+  const idleMs = pool.options.idleTimeoutMillis ?? 0;
+  if (idleMs === 0) return;
   Object.defineProperty(pool.options, 'idleTimeoutMillis', {
-    get: () => Math.round((idleMs ?? 0) * (1 + Math.random())),
+    get: () => idleMs + randomInt(idleMs),
   });
 }
 
