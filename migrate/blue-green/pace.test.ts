@@ -57,10 +57,12 @@ describe('atPace', () => {
   };
   const never = new AbortController().signal;
 
-  it('uses all workers where nobody else is there', async () => {
+  it('begins with one worker, and takes more where nobody else is there', async () => {
     const { busy } = await watched(Array(400).fill(10), undefined, never);
     expect(busy).toHaveLength(400);
-    expect(Math.max(...busy)).toBe(4);
+    // A worker of a share of 1.03 comes in for a piece now and then.
+    expect(busy.slice(0, 20).filter((under) => under > 2)).toEqual([]);
+    expect(Math.max(...busy.slice(200))).toBeGreaterThan(1);
   });
 
   it('does few pieces without a look at others', async () => {

@@ -129,14 +129,17 @@ async function baselineOf(client: pg.Client): Promise<number> {
   return sum / baselineSamples;
 }
 
-/** Samples until it is told to end, or its session breaks: then those of the work have too. */
+/**
+ * Samples until it is told to end, or its session breaks: then those of the work have too. Begins
+ * with one worker: what all together do to an application would be felt before it is sampled.
+ */
 function startWatch(
   client: pg.Client,
   { workers, replicaLagMsMax = Infinity }: PaceOptions,
   limit: number,
   signal: AbortSignal,
 ): Watch & { readonly ended: Promise<void> } {
-  let share: Share = { busy: 0, workers };
+  let share: Share = { busy: 0, workers: Math.min(1, workers) };
   let lagMs = 0;
   const sampled = async () => {
     while (!signal.aborted) {
