@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { heapBytes } from '#server/testing/heap.ts';
 import { createRateLimits } from './rate-limits.ts';
 
 function limitsAt() {
@@ -58,6 +59,17 @@ describe('R21: requests per address and per client', () => {
     for (let i = 0; i < 20; i += 1) limits.take('register', '192.0.2.1');
     for (let i = 0; i < 100_000; i += 1) limits.take('register', `key-${i}`);
     expect(limits.take('register', '192.0.2.1')).toBeUndefined();
+  });
+
+  test('what is remembered of a client keeps nothing of the body that named it', () => {
+    const { limits } = limitsAt();
+    const before = heapBytes();
+    for (let i = 0; i < 1000; i += 1) {
+      const body = Buffer.from(`client_id=a-client-called-${i}&${'x'.repeat(60_000)}`).toString();
+      limits.take('introspect', '192.0.2.1', body.slice(10, body.indexOf('&')));
+    }
+    expect(heapBytes() - before).toBeLessThan(5_000_000);
+    expect(limits.take('introspect', '192.0.2.1', 'app')).toBeUndefined();
   });
 });
 

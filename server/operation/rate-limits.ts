@@ -180,8 +180,9 @@ function isEndpoint(name: string): name is LimitedEndpoint {
   return name in endpointLimits;
 }
 
+/** Joined, which makes a string of its own: one by a template would keep the whole body in memory. */
 function pairOf(network: string, clientId: string): string {
-  return `${network} ${clientId.slice(0, clientIdCharactersMax)}`;
+  return [network, clientId.slice(0, clientIdCharactersMax)].join(' ');
 }
 
 /** An IPv6 subscriber has a /64 at least, and changes addresses in it at will. */

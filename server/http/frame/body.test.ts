@@ -4,6 +4,7 @@ import { isRefusal } from '#core/refusal.ts';
 import { loadConfig } from '#server/config/config.ts';
 import { createLog } from '#server/operation/log.ts';
 import { createMetrics } from '#server/operation/metrics.ts';
+import { heapBytes } from '#server/testing/heap.ts';
 import { json } from './answer.ts';
 import { parseForm, readForm, readJson } from './body.ts';
 import { createFrame } from './frame.ts';
@@ -58,6 +59,18 @@ function cpuMsOf(form: string): number {
 }
 
 describe('RFC 6749 §3.2: a form', () => {
+  test('R21: a value that is kept keeps nothing of a long body around it', () => {
+    const kept: unknown[] = [];
+    const before = heapBytes();
+    for (let i = 0; i < 1000; i += 1) {
+      const body = `client_id=a-client-called-${i}&pad=${'x'.repeat(60_000)}`;
+      const read = parseForm(Buffer.from(body).toString());
+      kept.push(isRefusal(read) ? read : read.get('client_id'));
+    }
+    expect(heapBytes() - before).toBeLessThan(5_000_000);
+    expect(kept.at(-1)).toBe('a-client-called-999');
+  });
+
   test.each<[Sent, unknown]>([
     [
       { type: form, body: 'a=1&b=x%20y+z' },

@@ -5,6 +5,8 @@ import { type Ctx, requestHeader, type Socketed } from './answer.ts';
 export const formBytesMax = 64 * 1024;
 export const jsonBytesMax = 256 * 1024;
 const formParametersMax = 200;
+/** What is cut from a text keeps all of it in memory, and ids are kept by the thousand. */
+const sharedCharsMax = 4096;
 const jsonDepthMax = 32;
 
 /** Thrown where the client went away before its whole body was here; nobody reads an answer. */
@@ -82,6 +84,7 @@ export async function readJson(
 export function parseForm(text: string, several: ReadonlySet<string> = none): Form | Refusal {
   const crowd = parametersFault(text);
   if (crowd !== undefined) return crowd;
+  const read = text.length > sharedCharsMax ? decodedCopy : decoded;
   const values = new Map<string, string>();
   let others: Map<string, string[]> | undefined;
   for (let start = 0; start < text.length; ) {
@@ -89,8 +92,8 @@ export function parseForm(text: string, several: ReadonlySet<string> = none): Fo
     const end = ampersand === -1 ? text.length : ampersand;
     const equals = text.indexOf('=', start);
     const split = equals === -1 || equals > end ? end : equals;
-    const name = decoded(text.slice(start, split));
-    const value = split === end ? '' : decoded(text.slice(split + 1, end));
+    const name = read(text.slice(start, split));
+    const value = split === end ? '' : read(text.slice(split + 1, end));
     start = end + 1;
     if (value === '') continue;
     if (name.includes('\0') || value.includes('\0')) {
@@ -154,6 +157,10 @@ function decoded(part: string): string {
     // A stray % or bytes that are not UTF-8: as browsers' parser reads it, which refuses nothing.
     return new URLSearchParams(`v=${part}`).get('v') ?? '';
   }
+}
+
+function decodedCopy(part: string): string {
+  return Buffer.from(decoded(part)).toString();
 }
 
 /** True for the Content-Type of a form. */
