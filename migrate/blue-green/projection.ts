@@ -168,11 +168,23 @@ export function copyIn(table: ResolvedTable): string {
   return `copy ${quotedTable(table.target)} (${list(table, ({ name }) => quoted(name))}) from stdin`;
 }
 
-/** Count and sum of row hashes of a range, and the snapshot's oldest transaction, as texts. */
+/** Rows of a range are put into so many buckets by their hashes. */
+const buckets = 64;
+
+const rowsWithHash = (table: ResolvedTable, where: Where, range: KeyRange) =>
+  `(select ${keyAsJson(table, 'r')} as key, ${rowHash('r')} as hash
+    from (${rowsIn(table, where, inRange(table, where, range))}) r) h`;
+
+/**
+ * Count and sum of row hashes of a range, and the snapshot's oldest transaction, as texts; and
+ * `buckets`, an object with count and sum of each bucket that has rows.
+ */
 export function rangeHash(table: ResolvedTable, where: Where, range: KeyRange): string {
-  return `select count(*)::text as rows, coalesce(sum(${rowHash('r')}), 0)::text as hash,
-      pg_snapshot_xmin(pg_current_snapshot())::text as marker
-    from (${rowsIn(table, where, inRange(table, where, range))}) r`;
+  return `select coalesce(sum(b.rows), 0)::text as rows, coalesce(sum(b.hash), 0)::text as hash,
+      pg_snapshot_xmin(pg_current_snapshot())::text as marker,
+      coalesce(json_object_agg(b.bucket, b.rows || ' ' || b.hash), '{}') as buckets
+    from (select h.hash & ${buckets - 1} as bucket, count(*) as rows, sum(h.hash) as hash
+      from ${rowsWithHash(table, where, range)} group by 1) b`;
 }
 
 /**
@@ -189,10 +201,10 @@ export function rangeTouched(table: ResolvedTable, range: KeyRange): string {
     from ${quotedTable(table.target)} p where ${inRange(table, 'destination', range)}`;
 }
 
-/** Key and hash of each row of a range. */
+/** Key and hash of each row of a range in the buckets `$1`. */
 export function rowHashesOfRange(table: ResolvedTable, where: Where, range: KeyRange): string {
-  return `select ${keyAsJson(table, 'r')}::text as key, ${rowHash('r')}::text as hash
-    from (${rowsIn(table, where, inRange(table, where, range))}) r`;
+  return `select h.key::text as key, h.hash::text as hash from ${rowsWithHash(table, where, range)}
+    where h.hash & ${buckets - 1} = any($1::bigint[])`;
 }
 
 /** Key and hash of the rows with the keys in `$1`. */

@@ -88,6 +88,8 @@ export interface Seen {
   readonly rows: string;
   readonly hash: string;
   readonly marker: string;
+  /** Count and sum of hashes of each bucket of rows. */
+  readonly buckets: Readonly<Record<string, string>>;
 }
 
 /** Both sides agreed at `seen`; undefined: they did not, so it is compared again next time. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { brokenChecks, type Sessions } from './checks.ts';
 import { note } from './control.ts';
@@ -106,7 +107,10 @@ export async function verify(run: Run, options: VerifyOptions): Promise<Verdict>
       let pieces = await piecesOf(run, route);
       while (pieces.length > 0 && !more) {
         counted.suspects = keysIn(suspects);
-        const found = await suspectsOf(run, route, flow.origin, options, pieces, counted);
+        const compared = pieces;
+        const found = await whileFollowing(run, ends, flow, (inStep) =>
+          suspectsOf(inStep, route, flow.origin, options, compared, counted),
+        );
         suspects = [...suspects, ...found.suspects];
         pieces = found.skipped;
         if (pieces.length === 0) break;
@@ -154,6 +158,35 @@ async function drain(run: Run, ends: Ends, flow: Route): Promise<void> {
       rowsDone,
       lagMs,
     });
+  }
+}
+
+const followEveryMs = 50;
+
+/**
+ * Keeps the other side in step while `work` goes on: rows that are late by minutes would all be looked
+ * at one by one, and no range where somebody writes would ever count as verified. The run that `work`
+ * is given ends where a batch fails.
+ */
+async function whileFollowing<T>(
+  run: Run,
+  ends: Ends,
+  flow: Route,
+  work: (inStep: Run) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const failed = new AbortController();
+  const following = (async () => {
+    while (!over.signal.aborted) {
+      const { complete } = await takeBatch(ends, flow, 2_000);
+      if (complete) await sleep(followEveryMs);
+    }
+  })().catch((error: unknown) => failed.abort(error));
+  try {
+    return await work({ ...run, signal: AbortSignal.any([run.signal, failed.signal]) });
+  } finally {
+    over.abort();
+    await following;
   }
 }
 
@@ -208,7 +241,8 @@ async function suspectsOf(
           slowed: pace.slowed(),
         });
         if (agree) continue;
-        const found = await differingKeys(origin, destination, table, range);
+        const apart = bucketsApart(ours, theirs);
+        const found = await differingKeys(origin, destination, table, range, apart);
         counted.suspects += found.length;
         if (found.length > 0) suspects.push({ route, table, keys: found });
       }
@@ -294,14 +328,26 @@ async function rowHashes(client: pg.Client, sql: string, values: readonly unknow
   return new Map(rows.map(({ key, hash }) => [key, hash]));
 }
 
+/**
+ * Buckets in which two ranges differ. A row of which both sides have another version lies in two of
+ * them, so both are named, and only a few rows of a range are looked at one by one.
+ */
+const bucketsApart = (ours: Seen, theirs: Seen): readonly string[] =>
+  [...new Set([...Object.keys(ours.buckets), ...Object.keys(theirs.buckets)])].filter(
+    (bucket) => ours.buckets[bucket] !== theirs.buckets[bucket],
+  );
+
 async function differingKeys(
   origin: pg.Client,
   destination: pg.Client,
   table: ResolvedTable,
   range: KeyRange,
+  apart: readonly string[],
 ): Promise<readonly string[]> {
-  const ours = await rowHashes(origin, rowHashesOfRange(table, 'origin', range), []);
-  const theirs = await rowHashes(destination, rowHashesOfRange(table, 'destination', range), []);
+  const [ours, theirs] = await Promise.all([
+    rowHashes(origin, rowHashesOfRange(table, 'origin', range), [apart]),
+    rowHashes(destination, rowHashesOfRange(table, 'destination', range), [apart]),
+  ]);
   return [...new Set([...ours.keys(), ...theirs.keys()])].filter(
     (key) => ours.get(key) !== theirs.get(key),
   );
