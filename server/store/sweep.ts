@@ -125,15 +125,17 @@ select (select i.id from slice i order by i.id desc limit 1) as last,
   (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
 };
 
+// A row that was withdrawn goes by that alone: it stands in the way of consents that are under way
+// now, however long a cutoff has been there.
 const grantIsOver = `(g.revoked_at < ${long('$2')}
-      or exists (
+      or g.revoked_at is null and (exists (
         select from cutoff k
         where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born
           and k.created_at < ${long('$2')} offset 0)
       or exists (
         select from cutoff k
         where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born
-          and k.created_at < ${long('$2')} offset 0))`;
+          and k.created_at < ${long('$2')} offset 0)))`;
 
 /**
  * Reads grant by id, probes cutoff by subject and client. A live grant is the person's consent and

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { giveGrants } from '#server/store/grant.ts';
 import { beginSessions } from '#server/store/session.ts';
 import { openSweepConnection, sweepAges, sweeps } from '#server/store/sweep.ts';
-import { newSession, openTestStore, type TestStore } from '#server/testing/records.ts';
+import { newGrant, newSession, openTestStore, type TestStore } from '#server/testing/records.ts';
 import {
   endFlow,
   endLoginsUnderWay,
@@ -57,6 +58,49 @@ test.each([
   },
 );
 
+const threeDays = `now() - interval '3 days'`;
+const cutoff = (kind: string, target: string) =>
+  `insert into cutoff (kind, target, seq, created_at)
+   values ('${kind}', ${target}, nextval('fact_seq'), ${threeDays})`;
+
+test.each([
+  ['nothing', `select $1::text, $2::text`],
+  ['the person', `${cutoff('subject', '$1')} returning $2::text`],
+  ['the app', `${cutoff('client', '$2')} returning $1::text`],
+  [
+    'the grant',
+    `insert into "grant" (subject, client_id, id, scope, audience, login_born, grant_born,
+       last_flow_id, session_id, revoked_at)
+     values ($1, $2, gen_random_uuid(), '{}', '{}', 0, 0, gen_random_uuid(), gen_random_uuid(),
+       ${threeDays})`,
+  ],
+])(
+  'security 18: a consent withdrawn on its way stays so after a sweep, where %s was revoked days ago',
+  async (_, revokedBefore) => {
+    const person = newSession({ clientId: id() });
+    const { subject, clientId } = person;
+    const add = `insert into client (client_id, metadata) values ($1, '{}')`;
+    await store.rows.query(add, [clientId]);
+    await store.rows.query(revokedBefore, [subject, clientId]);
+    const { rows } = await store.rows.query(`select nextval('fact_seq')::int as born`);
+    const session = { ...person, loginBorn: Number(rows[0]?.born) };
+    await beginSessions(store.database, [session]);
+    const accepted = newGrant(session);
+    await withdrawConsent(store.database, subject, clientId, 'test');
+    await sweepAll(sweepAges.deadSeconds);
+    expect(await giveGrants(store.database, [accepted])).toEqual([{ kind: 'dead' }]);
+    const anew = newGrant(session, { grantBorn: session.loginBorn + 9 });
+    expect(await giveGrants(store.database, [anew])).toMatchObject([{ kind: 'granted' }]);
+  },
+);
+
+async function sweepAll(deadSeconds: number): Promise<void> {
+  const connection = await openSweepConnection(store.urls.server);
+  if (connection === undefined) throw new Error('somebody else sweeps');
+  for (const { slice } of sweeps) await slice(connection, '', { ...sweepAges, deadSeconds });
+  await connection.close();
+}
+
 test('R22: what a withdrawal leaves behind is swept, and what kills those that live is not', async () => {
   const session = newSession({ clientId: id() });
   const { subject, clientId } = session;
@@ -88,10 +132,7 @@ test('R22: what a withdrawal leaves behind is swept, and what kills those that l
     return rows.map(({ name }) => name).sort();
   };
   const sweep = async (deadSeconds: number) => {
-    const connection = await openSweepConnection(store.urls.server);
-    if (connection === undefined) throw new Error('somebody else sweeps');
-    for (const { slice } of sweeps) await slice(connection, '', { ...sweepAges, deadSeconds });
-    await connection.close();
+    await sweepAll(deadSeconds);
     return left();
   };
   expect(await left()).toEqual(['chain', 'cutoff', 'grant', 'revoked', 'session']);

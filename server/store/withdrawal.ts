@@ -8,7 +8,6 @@ import { type Database, DatabaseUnavailable, type Statement } from '#server/stor
 
 /** Id of what a row that stands in for something withdrawn hangs from. */
 export const nothing = '00000000-0000-0000-0000-000000000000';
-/** Subject and client of such a row. */
 /** Whose row stands where a withdrawal keeps a session or a chain from beginning. */
 export const nobody = '(nobody)';
 
@@ -43,7 +42,7 @@ with locked as materialized (
   select $1, $2, $3, '{}', '{}', 0, 0, n.seq, '${nothing}', '${nothing}', now()
   from numbered n
   on conflict (subject, client_id) do update
-    set revoked_at = coalesce(g.revoked_at, now()), cut_seq = excluded.cut_seq
+    set revoked_at = now(), cut_seq = excluded.cut_seq
   returning g.id, g.cut_seq
 )
 insert into fact (seq, kind, target, reason, expires_at)
