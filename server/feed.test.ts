@@ -224,12 +224,19 @@ describe('what a fact does here', () => {
   });
 
   test('R21: a node over the limit asks about one token many times in one statement', async () => {
+    await store.rows.query(
+      `insert into fact (seq, kind, target, expires_at)
+       select nextval('fact_seq'), 'chain', gen_random_uuid()::text, now() + interval '1 hour'
+       from generate_series(1, 20)`,
+    );
     const { feed } = await open({ factsMax: 10 });
     expect(feed.isOver()).toBe(true);
     const same = mortal();
     const before = await questions();
     await Promise.all(Array.from({ length: 100 }, () => isDead(feed, same)));
-    expect((await questions()) - before).toBeLessThan(10);
+    const asked = (await questions()) - before;
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(10);
   });
 
   test('R21: once so many have ended that they fit, a node goes by memory again', async () => {
@@ -310,7 +317,7 @@ async function questions(): Promise<number> {
   const { rows } = await superuser.query<{ calls: number }>(
     `select coalesce(sum(s.calls), 0)::int as calls from pg_stat_statements s
      where s.dbid = (select d.oid from pg_database d where d.datname = current_database())
-       and s.query like '%from cutoff k%' and s.query like '%select i.token_id%'`,
+       and s.query like '%from cutoff k%' and s.query like '%i.token_id and f.kind%'`,
   );
   return rows[0]?.calls ?? 0;
 }
