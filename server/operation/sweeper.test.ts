@@ -189,6 +189,17 @@ describe('a cutoff', () => {
   });
 });
 
+test('cutoffs stay where the sweep of grants did not come to its end: one that they kill may be left', async () => {
+  await addCutoff('client', 'app', 10, '-91 days');
+  await addGrant('ann', null, 9);
+  await rows.query('begin; lock table "grant" in share mode');
+  expect(await sweep()).not.toHaveProperty('cutoff');
+  expect(lines.join('')).toContain('sweep_of_table_failed');
+  await rows.query('commit');
+  expect([await count('cutoff'), await count('"grant"')]).toEqual([1, 1]);
+  expect(await sweep()).toMatchObject({ grant: 1, cutoff: 1 });
+});
+
 describe('a fact', () => {
   test('goes when it has expired, the newest stays for ever', async () => {
     for (const seq of [1, 2, 3]) {
