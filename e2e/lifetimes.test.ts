@@ -60,9 +60,11 @@ describe('lifetimes', () => {
     await sleep(2_000);
     const second = tokensOf(await refresh(deployment, client, used.refresh));
     await sleep(2_500);
+    expect([await active(unused.refresh), await active(second.refresh)]).toEqual([false, true]);
     expect((await refresh(deployment, client, unused.refresh)).body.error).toBe('invalid_grant');
     const third = tokensOf(await refresh(deployment, client, second.refresh));
     await sleep(3_700);
+    expect(await active(third.refresh)).toBe(false);
     expect((await refresh(deployment, client, third.refresh)).body.error).toBe('invalid_grant');
   });
 

@@ -103,6 +103,7 @@ describe('security: tokens', () => {
     const second = tokensOf(await refresh(deployment, strict, tokens.refresh));
     const third = tokensOf(await refresh(deployment, strict, second.refresh));
     const bystander = await connect(deployment, strict);
+    expect([await active(second.refresh), await active(third.refresh)]).toEqual([false, true]);
     expect((await refresh(deployment, strict, second.refresh)).body.error).toBe('invalid_grant');
     for (const token of [tokens.access, third.access, third.refresh]) {
       expect(await active(token)).toBe(false);
