@@ -5,7 +5,8 @@ import { type CpuCost, type CpuPlan, cpuOf } from './cpu.ts';
 import { judgeCpu, judgeGrowth, scansOfGrowing } from './judgement.ts';
 import { operations } from './operations.ts';
 import { explainSettings } from './plans.ts';
-import { costOf, type OperationCost, sweepCost, writePlans } from './statements.ts';
+import { flowsInHalf } from './seed.ts';
+import { costOf, type OperationCost, sweepCost, warmRuns, writePlans } from './statements.ts';
 import { openSubject, type Subject } from './subject.ts';
 
 export interface GrowthPlan {
@@ -44,6 +45,27 @@ const settings = {
   max_connections: '100',
 };
 
+/**
+ * Why a run would say nothing: a row that was used before costs other statements and pages than one
+ * that was not. Undefined: there are rows enough at each size.
+ */
+export function shortageOf({ rows, runs, cpu }: GrowthPlan): string | undefined {
+  const needed = operations.length * (runs + warmRuns);
+  const sorted = rows.toSorted((a, b) => a - b);
+  if (rows.some((one, at) => one !== sorted[at])) return 'Give the sizes the smallest first.';
+  const logins = flowsInHalf(rows[0] ?? 0);
+  if (logins < needed) {
+    return (
+      `At ${rows[0]} rows there are ${logins} logins for pages, and ${operations.length} operations ` +
+      `of ${runs} runs use ${needed}. Give more rows, or fewer runs.`
+    );
+  }
+  return cpu === undefined || cpu.count <= logins
+    ? undefined
+    : `At ${rows[0]} rows there are ${logins} logins for CPU, and a slice uses ${cpu.count}. ` +
+        'Give more rows, or a smaller count.';
+}
+
 /** Seeds all sizes in one PostgreSQL, a server on each, and drives them by turns. */
 export async function measureGrowth(plan: GrowthPlan): Promise<Growth> {
   const postgres = await startOwnPostgres(settings);
@@ -81,7 +103,9 @@ async function allCpu(
   postgresPid: number,
 ): Promise<readonly CpuCost[]> {
   const { cpu } = plan;
-  const ends = [subjects[0], subjects.at(-1)].filter((one) => one !== undefined);
+  const ends = [subjects[0], subjects.at(-1)]
+    .filter((one) => one !== undefined)
+    .map((subject) => ({ ...subject, flows: subject.cpuFlows }));
   if (cpu === undefined || subjects.length < 2) return [];
   const costs: CpuCost[] = [];
   for (const operation of operations.filter(({ repeat }) => repeat > 0)) {

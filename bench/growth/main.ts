@@ -1,7 +1,7 @@
 // `npm run growth`: what becomes of each operation as the tables grow (docs/growth.md).
 import { parseArgs } from 'node:util';
 import { startOwnPostgres } from '#server/testing/own-postgres.ts';
-import { measureGrowth } from './growth.ts';
+import { measureGrowth, shortageOf } from './growth.ts';
 import { judgeRevocations, judgeSweeping } from './judgement.ts';
 import { growthTable, revocationsTable, sweepingTable } from './report.ts';
 import { measureRevocations } from './revocations.ts';
@@ -25,7 +25,8 @@ spread over the tables: statements, pages, plans, and CPU of server and PostgreS
 revocations: a million facts in memory, and a node that is allowed half of them: bytes, start, checks.
 sweeping: traffic whose rows live for seconds instead of days, the sweeper beside it, and a backlog.
 
-Ends with 0 where all bars hold, 1 where one does not, 2 where the run failed.
+Pages are counted on half of the logins, CPU on the other half, which is used again and again.
+Ends with 0 where all bars hold, 1 where one does not, 2 where the run failed or has too few rows.
 
 Example: npm run growth -- --rows 10000,200000 --rounds 0`;
 
@@ -61,14 +62,20 @@ async function main(): Promise<number> {
     console.error(`A number was expected.\n\n${usage}`);
     return 2;
   }
-  const growth = await measureGrowth({
+  const plan = {
     rows,
     runs: runs ?? 20,
     cpu: rounds === 0 ? undefined : { rounds: rounds ?? 8, count: count ?? 150, lanes: 8 },
     analyze: !values.fresh,
     output: values.output,
     say,
-  });
+  };
+  const shortage = shortageOf(plan);
+  if (shortage !== undefined) {
+    console.error(shortage);
+    return 2;
+  }
+  const growth = await measureGrowth(plan);
   console.log(values.json ? JSON.stringify(growth) : growthTable(growth));
   return growth.findings.length === 0 ? 0 : 1;
 }

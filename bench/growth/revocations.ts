@@ -66,7 +66,7 @@ export async function measureRevocations(
     const open = async (count: number, factsMax: number) => {
       const subject = await openSubject({
         postgres,
-        rows: 2000 + 2 * subjects.length,
+        rows: 4000 + 2 * subjects.length,
         analyze: true,
         env: { GATEHOUSE_FACTS_MAX: String(factsMax) },
         before: (client) => writeFacts(client, count),

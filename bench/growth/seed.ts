@@ -131,23 +131,28 @@ export interface SeededFlow {
   readonly generation: number;
 }
 
+/** CPU is measured on one half of the logins, pages and plans on the other, which nothing else has used. */
+export type Half = 'cpu' | 'plans';
+
+/** Living logins of registered apps that a half has: numbers 70 to 99 of each hundred people. */
+export const flowsInHalf = (rows: number): number => Math.floor(rows / 2 / 100) * 15;
+
 /**
  * Living chains with a refresh token, spread over the whole table by a golden stride: the next
- * `count` from the `from`-th on. Those that were killed meanwhile are left out.
+ * `count` of a half from the `from`-th on. Those that were killed meanwhile are left out.
  */
 export async function pickFlows(
   client: pg.Client,
   rows: number,
+  half: Half,
   from: number,
   count: number,
 ): Promise<readonly SeededFlow[]> {
-  const people = Math.max(1, Math.floor(rows / 2));
-  // Numbers 70 to 99 of each hundred are connected, signed in, and untouched.
-  const total = Math.floor(people / 100) * 30;
+  const total = flowsInHalf(rows);
   let stride = Math.floor(total * 0.618);
   while (greatestCommonDivisor(stride, total) !== 1) stride++;
   const numbers = Array.from({ length: count }, (_, i) => {
-    const place = ((from + i) * stride) % total;
+    const place = 2 * (((from + i) * stride) % total) + (half === 'cpu' ? 0 : 1);
     return Math.floor(place / 30) * 100 + 70 + (place % 30);
   });
   const { rows: found } = await client.query<SeededFlow>(

@@ -26,7 +26,7 @@ export interface OperationCost {
 }
 
 /** Plans are made and pages are found in the first runs, which are not counted. */
-const warmRuns = 5;
+export const warmRuns = 5;
 
 const explain = (on: boolean) =>
   `alter system set auto_explain.log_min_duration = ${on ? '0' : '-1'}`;

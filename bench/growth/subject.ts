@@ -12,7 +12,7 @@ import type { OwnPostgres } from '#server/testing/own-postgres.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { makeRefreshToken } from '#tokens/refresh-token.ts';
 import { type Deployment, deploymentOf, type RegisteredClient } from '../../e2e/deployment.ts';
-import { pickFlows, type SeededFlow, seed } from './seed.ts';
+import { type Half, pickFlows, type SeededFlow, seed } from './seed.ts';
 
 /** A server that runs over a seeded database. */
 export interface Subject {
@@ -25,7 +25,9 @@ export interface Subject {
   /** A registered app that takes part in the seeded rows; with an id, that one. */
   client(id?: string): RegisteredClient;
   /** The next seeded logins of registered apps, spread over the whole table. */
-  flows(count: number): Promise<readonly SeededFlow[]>;
+  readonly flows: (count: number) => Promise<readonly SeededFlow[]>;
+  /** The same of others: rounds that use each login many times leave those above as they were. */
+  readonly cpuFlows: (count: number) => Promise<readonly SeededFlow[]>;
   /** Lets sweepers in, which were kept away. */
   freeSweep(): Promise<void>;
   /** Sweeps all tables once, as a node does every five minutes. */
@@ -96,7 +98,14 @@ export async function openSubject(options: SubjectOptions): Promise<Subject> {
       analyze: options.analyze,
     });
   }
-  let next = 0;
+  const flowsOf = (half: Half) => {
+    let next = 0;
+    return async (count: number) => {
+      const picked = await pickFlows(superuser, rows, half, next, count);
+      next += count;
+      return picked;
+    };
+  };
   return {
     rows,
     deployment,
@@ -109,11 +118,8 @@ export async function openSubject(options: SubjectOptions): Promise<Subject> {
       if (found === undefined) throw new Error(`${id} is no registered app`);
       return found;
     },
-    async flows(count) {
-      const picked = await pickFlows(superuser, rows, next, count);
-      next += count;
-      return picked;
-    },
+    flows: flowsOf('plans'),
+    cpuFlows: flowsOf('cpu'),
     async freeSweep() {
       await superuser.query(sweepUnlock);
     },
