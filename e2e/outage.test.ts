@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type OwnPostgres, startOwnPostgres } from '#server/testing/own-postgres.ts';
 import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
 import { type Answer, basic, call, formOf, type RegisteredClient } from './deployment.ts';
-import { connect, refresh, tokensOf } from './login-app.ts';
+import { connect, redeem, refresh, signIn, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 // A PostgreSQL of this file alone, since it is stopped on the way. Node A reaches it directly, by
@@ -164,6 +164,60 @@ describe('somebody holds locks', () => {
     expect((await two.a.admin('GET', '/admin/clients')).status).toBe(200);
     expect((await refresh(two.a, app, kept.refresh)).status).toBe(200);
     expect((await two.b.postAs(app, '/oauth2/revoke', { token: gone.access })).status).toBe(200);
+  });
+});
+
+describe('backends of PostgreSQL stand still', () => {
+  test('those of the pools: everybody is answered within seconds, and what they do later changes nothing', async () => {
+    const [kept, gone] = [await login(), await login()];
+    const signedIn = await signIn(two.a, app, { login: { subject: `user-${randomUUID()}` } });
+    const revoke = () => two.a.admin('POST', '/admin/revocations', { subject: gone.subject });
+    const goOn = await postgres.suspend('gatehouse-pool');
+    const begun = performance.now();
+    const [refreshed, redeemed, revoked, introspected] = await Promise.all([
+      refresh(two.a, app, kept.refresh),
+      redeem(two.a, app, signedIn),
+      revoke(),
+      introspect(kept.access),
+    ]).finally(goOn);
+    // A statement has five seconds, and its row is tried once more, on another connection.
+    expect(performance.now() - begun).toBeLessThan(13_000);
+    expect(introspected.body).toMatchObject({ active: true });
+    for (const answer of [refreshed, redeemed, revoked]) {
+      if (answer.status !== 200) expectUnavailable(answer);
+    }
+    // What was sent to them is carried out now, long after it was given up.
+    await sleep(500);
+    if (revoked.status !== 200) expect((await revoke()).status).toBe(200);
+    expect((await introspect(gone.access)).body).toEqual({ active: false });
+    const [again, once] = [
+      tokensOf(await refresh(two.b, app, kept.refresh)),
+      tokensOf(await refresh(two.a, app, kept.refresh)),
+    ];
+    expect(again.refresh).toBe(once.refresh);
+    if (refreshed.status === 200) expect(again.refresh).toBe(tokensOf(refreshed).refresh);
+    expect((await refresh(two.b, app, again.refresh)).status).toBe(200);
+    if (redeemed.status !== 200) return;
+    expect((await refresh(two.b, app, tokensOf(redeemed).refresh)).status).toBe(200);
+  }, 60_000);
+
+  test('those of the feeds: a node connects anew, while they still stand', async () => {
+    const { access, subject } = await login();
+    await recovered(access);
+    const goOn = await postgres.suspend('gatehouse-feed');
+    try {
+      await sleep(60);
+      const begun = performance.now();
+      const first = await introspect(access);
+      expect(performance.now() - begun).toBeLessThan(3_000);
+      if (first.status !== 200) expectUnavailable(first);
+      await recovered(access);
+      const revoked = await two.a.admin('POST', '/admin/revocations', { subject });
+      expect(revoked.status).toBe(200);
+      expect((await introspect(access)).body).toEqual({ active: false });
+    } finally {
+      goOn();
+    }
   });
 });
 

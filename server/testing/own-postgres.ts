@@ -31,6 +31,8 @@ export interface OwnPostgres {
   kill(): Promise<void>;
   /** SIGKILL to one backend, after which PostgreSQL ends all of them and recovers by itself. */
   killBackend(): Promise<number>;
+  /** SIGSTOP to the backends of this name, which had better be idle; gives what lets them go on. */
+  suspend(applicationName: string): Promise<() => void>;
   /** A base backup of the running server: its files, copied between pg_backup_start and _stop. */
   backUp(): Promise<void>;
   /** Stops it if it runs, and puts the files of the backup in place of its own. `start` replays. */
@@ -85,6 +87,18 @@ export async function startOwnPostgres(
         const pid = rows[0]?.pid;
         if (pid !== undefined) process.kill(pid, 'SIGKILL');
         return pid ?? 0;
+      }),
+    suspend: (applicationName) =>
+      withClient(urls.superuser, async (client) => {
+        const { rows } = await client.query<{ pid: number }>(
+          'select a.pid from pg_stat_activity a where a.application_name = $1',
+          [applicationName],
+        );
+        const send = (signal: NodeJS.Signals) => {
+          for (const { pid } of rows) process.kill(pid, signal);
+        };
+        send('SIGSTOP');
+        return () => send('SIGCONT');
       }),
     async backUp() {
       await rm(backupDir, { recursive: true, force: true });
