@@ -77,6 +77,7 @@ const purposes = [
   'logout_verifier',
   'code',
   'page',
+  'session_cookie',
 ] as const satisfies readonly (keyof typeof sealGroups)[];
 
 const texts: readonly (readonly [string, (text: string) => unknown, readonly string[]])[] = [
