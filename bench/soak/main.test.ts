@@ -19,7 +19,7 @@ test('a short soak: everything at once for some seconds, every answer right', {
   });
   child.stdout.resume();
   await once(child, 'close');
-  // 1: something grows. In seconds, with cold code, that says nothing.
+  // 1: something grows or is unclear. In seconds, with cold code, that says nothing.
   expect([0, 1], written).toContain(child.exitCode);
   const soak = JSON.parse(await readFile(output, 'utf8'));
   expect(soak.operations).toBeGreaterThan(20);

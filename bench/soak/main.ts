@@ -16,7 +16,7 @@ const usage = `npm run soak -- [options]
 
 Example: npm run soak -- --minutes 1.5 --output /tmp/soak.json
 
-Exit code: 0 nothing grows, 1 something does, 2 a wrong answer or a failed run.`;
+Exit code: 0 all is flat, 1 something grows or is too noisy to tell, 2 a wrong answer or a failed run.`;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -48,7 +48,7 @@ async function main(): Promise<number> {
   if (values.report === true) {
     for (const path of await writeSoakReport(soak, file)) console.log(path);
   }
-  return soak.trends.some(({ verdict }) => verdict === 'grows') ? 1 : 0;
+  return soak.trends.every(({ verdict }) => verdict === 'flat') ? 0 : 1;
 }
 
 function sentenceOf({ key, mean, growth, uncertainty, verdict }: Trend): string {
