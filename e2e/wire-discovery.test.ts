@@ -32,7 +32,9 @@ describe('discovery', () => {
 
   const listOf = (name: string): readonly string[] => {
     const value = metadata[name];
-    return Array.isArray(value) ? value.map(String) : [];
+    // What is left out has a default that says something else (RFC 8414 §2).
+    if (!Array.isArray(value) || value.length === 0) throw new Error(`${name} is not advertised`);
+    return value.map(String);
   };
   const token = (form: Readonly<Record<string, string>>) =>
     deployment.post('/oauth2/token', form, basic(client));
