@@ -140,6 +140,7 @@ export const commands: readonly Command[] = [
     name: 'verify',
     summary: 'Compares both sides while writes go on: counts, hashes, references, your checks.',
     details: [
+      'What is written meanwhile it brings over, as follow does.',
       'Again, it reads only ranges that were touched since they agreed, by whomever: row versions and ' +
         'counts tell. --all compares everything: it also sees what a disk has changed.',
       'Also in the other direction, which proves that the way back loses nothing.',
