@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { call, type Deployment, deploy } from './deployment.ts';
 import {
   authorizationParameters,
   authorizationUrl,
   claimsOf,
+  connect,
   newPkce,
   redeem,
   refresh,
@@ -116,4 +117,50 @@ describe('lifetimes', () => {
     expect(answer.headers.get('strict-transport-security')).toMatch(/^max-age=\d{7,}/);
     expect(answer.headers.get('location')).toMatch(/^https:\/\/id\.example\/ui\/login\?/);
   });
+});
+
+test('R10: what is revoked while a lifetime rises gets no token, and what could not wait is not spent', async () => {
+  const raise = 'control_raise_access_seconds.before';
+  const failpoints = `${raise}=error@2,${raise}=sleep:600`;
+  const deployment = await deploy({ env: { GATEHOUSE_INSECURE_FAILPOINTS: failpoints } });
+  onTestFinished(() => deployment.close());
+  const client = await deployment.register();
+  const { admin } = deployment;
+  const liveFor = async (hours: number) => {
+    const lifespan = `${hours}h`;
+    const set = await admin('PUT', `/admin/clients/${client.id}/lifespans`, {
+      authorization_code_grant_access_token_lifespan: lifespan,
+      refresh_token_grant_access_token_lifespan: lifespan,
+      client_credentials_grant_access_token_lifespan: lifespan,
+    });
+    expect(set.status).toBe(200);
+  };
+  const tokens = await connect(deployment, client);
+  const [first, second] = [await signIn(deployment, client), await signIn(deployment, client)];
+  await liveFor(2);
+  expect((await redeem(deployment, client, first)).status).toBe(503);
+  expect((await redeem(deployment, client, first)).status).toBe(200);
+  const form = { grant_type: 'client_credentials' };
+  const consent = `subject=alice&client=${client.id}`;
+  const steps = [
+    {
+      ask: () => refresh(deployment, client, tokens.refresh),
+      revoke: () => deployment.postAs(client, '/oauth2/revoke', { token: tokens.refresh }),
+    },
+    {
+      ask: () => redeem(deployment, client, second),
+      revoke: () => admin('DELETE', `/admin/oauth2/auth/sessions/consent?${consent}`),
+    },
+    {
+      ask: () => deployment.postAs(client, '/oauth2/token', form),
+      revoke: () => admin('DELETE', `/admin/oauth2/tokens?client_id=${client.id}`),
+    },
+  ];
+  for (const [place, { ask, revoke }] of steps.entries()) {
+    await liveFor(3 + place);
+    const asked = ask();
+    await sleep(200);
+    expect((await revoke()).status).toBeLessThan(300);
+    expect((await asked).body.error, String(place)).toBe('invalid_grant');
+  }
 });

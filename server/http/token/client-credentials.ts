@@ -3,7 +3,7 @@ import { parseResources } from '#core/resource.ts';
 import { parseScope, scopeNotAllowed } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
 import { noClaims } from './chain-claims.ts';
-import { issueTokens } from './issue.ts';
+import { issueTokens, permittedLifetimes } from './issue.ts';
 import type { TokenRequest } from './token-request.ts';
 
 /** After every fact: 48 bits are what tokens carry. */
@@ -31,9 +31,8 @@ export async function grantClientCredentials(
   if (foreign !== undefined) {
     return refuse('resource_invalid', `The client may not ask for the audience "${foreign}".`);
   }
-  return issueTokens(engine, ring, {
-    client,
-    grantType: 'clientCredentials',
+  const lifetimes = await permittedLifetimes(engine, client, 'clientCredentials');
+  const own = {
     subject: client.clientId,
     chainId: '',
     grantId: '',
@@ -43,6 +42,17 @@ export async function grantClientCredentials(
     // Only its client's cutoff speaks of it; a subject of the same name is somebody else.
     loginBorn: bornAfterAll,
     grantBorn: born,
+  };
+  // No statement comes now that would see what was revoked meanwhile.
+  const { feed } = engine;
+  const isNewer = feed.known() !== born;
+  if (isNewer && (await feed.isDead({ ...own, clientId: client.clientId, tokenId: '' }))) {
+    return refuse('grant_dead');
+  }
+  return issueTokens(engine, ring, {
+    client,
+    lifetimes,
+    ...own,
     scope,
     audience: [...new Set([...audience, ...resources])],
     authenticatedAt: 0,

@@ -1,6 +1,6 @@
 import type { Client, SigningAlg } from '#core/client.ts';
 import { idTokenClaims } from '#core/id-token.ts';
-import { type IssuingGrant, issueLifetimes } from '#core/lifetime.ts';
+import { type IssueLifetimes, type IssuingGrant, issueLifetimes } from '#core/lifetime.ts';
 import type { Engine } from '#server/engine.ts';
 import { newId } from '#server/identifiers.ts';
 import { subjectFor } from '#server/subject.ts';
@@ -12,7 +12,7 @@ import { type ChainClaims, claimsCarriedMax } from './chain-claims.ts';
 /** Whose tokens are made, and what they hang from. */
 export interface Issuance {
   readonly client: Client;
-  readonly grantType: IssuingGrant;
+  readonly lifetimes: IssueLifetimes;
   readonly subject: string;
   readonly chainId: string;
   readonly grantId: string;
@@ -35,6 +35,22 @@ export interface Issuance {
 }
 
 /**
+ * The lifetimes of what a grant issues, once access tokens may live so long. Asked before the
+ * statement that the tokens come from: what was revoked before a lifetime rose is remembered for the
+ * shorter one only, so it must be seen in the rows.
+ */
+export async function permittedLifetimes(
+  engine: Engine,
+  client: Client,
+  grantType: IssuingGrant,
+): Promise<IssueLifetimes> {
+  const lifetimes = issueLifetimes(client, grantType, engine.config);
+  const unpermitted = engine.lever.permit(lifetimes.accessTokenSeconds);
+  if (unpermitted !== undefined) await unpermitted;
+  return lifetimes;
+}
+
+/**
  * The token endpoint's success (RFC 6749 §5.1): what is absent is left out. `scope` is said even
  * where nothing was granted: an answer without it means all that was asked.
  * Signs outside of any transaction. An ID token is made where `openid` was granted.
@@ -44,11 +60,8 @@ export async function issueTokens(
   ring: Keyring,
   issuance: Issuance,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { client, scope } = issuance;
-  const lifetimes = issueLifetimes(client, issuance.grantType, engine.config);
+  const { client, scope, lifetimes } = issuance;
   const now = issuance.issuedAt;
-  const unpermitted = engine.lever.permit(lifetimes.accessTokenSeconds);
-  if (unpermitted !== undefined) await unpermitted;
   const forced = issuance.claims.forcedSubject;
   const sub = subjectFor(client, issuance.subject, forced, engine.pairwiseSalt);
   const token = accessTokenOf(issuance, sub, now, lifetimes.accessTokenSeconds);

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { earnsRefreshToken, isOffline, issueLifetimes, replaySeconds } from '#core/lifetime.ts';
+import { earnsRefreshToken, isOffline, replaySeconds } from '#core/lifetime.ts';
 import { validCodeVerifier } from '#core/pkce.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
@@ -11,7 +11,7 @@ import { type Code, codePrefix, decodeCode } from '#tokens/code.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import { makeRefreshToken } from '#tokens/refresh-token.ts';
 import { readChainClaims } from './chain-claims.ts';
-import { issueTokens } from './issue.ts';
+import { type Issuance, issueTokens, permittedLifetimes } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
 import type { TokenRequest } from './token-request.ts';
 
@@ -37,12 +37,12 @@ export async function redeemCode(
   const audience = narrowAudience(form.all('resource'), code);
   if (isRefusal(audience)) return audience;
 
-  const { chainId, refreshToken, outcome } = await writeChain(engine, ring, code, client);
+  const to = { client, lifetimes: await permittedLifetimes(engine, client, 'authorizationCode') };
+  const { chainId, refreshToken, outcome } = await writeChain(engine, ring, code, to);
   if (outcome === 'replayed') return revokeReplayed(engine, c, chainId, client.clientId);
   if (outcome === 'dead') return refuse('grant_dead');
   return issueTokens(engine, ring, {
-    client,
-    grantType: 'authorizationCode',
+    ...to,
     ...code,
     chainId,
     online: !isOffline(code.scope),
@@ -81,10 +81,9 @@ async function writeChain(
   engine: Engine,
   ring: Keyring,
   code: Code,
-  client: TokenRequest['client'],
+  { client, lifetimes }: Pick<Issuance, 'client' | 'lifetimes'>,
 ) {
   const { config } = engine;
-  const lifetimes = issueLifetimes(client, 'authorizationCode', config);
   const refreshable = earnsRefreshToken(client, code.scope, config.refreshTokenScopes);
   // The row stays until a replay of the verifier, of the code that it would yield, and the last
   // access token would be refused anyway.

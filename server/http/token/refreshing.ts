@@ -1,4 +1,3 @@
-import { issueLifetimes } from '#core/lifetime.ts';
 import { leftToChain } from '#core/narrowing.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { validResource } from '#core/resource.ts';
@@ -17,7 +16,7 @@ import {
   refreshTokenPrefix,
 } from '#tokens/refresh-token.ts';
 import { readChainClaims } from './chain-claims.ts';
-import { issueTokens } from './issue.ts';
+import { issueTokens, permittedLifetimes } from './issue.ts';
 import { narrowAudience } from './narrow.ts';
 import type { TokenRequest } from './token-request.ts';
 
@@ -40,8 +39,8 @@ export async function refreshTokens(
   if (isRefusal(scope)) return scope;
   const resource = form.all('resource');
   if (!resource.every(validResource)) return refuse('resource_invalid');
+  const lifetimes = await permittedLifetimes(engine, client, 'refreshToken');
   const issuedAt = Math.floor(engine.feed.nowMs() / 1000);
-  const lifetimes = issueLifetimes(client, 'refreshToken', engine.config);
   const outcome = await engine.writes.refresh({
     chainId: token.chainId,
     generation: token.generation,
@@ -65,7 +64,7 @@ export async function refreshTokens(
   if (isRefusal(audience)) return audience;
   return issueTokens(engine, ring, {
     client,
-    grantType: 'refreshToken',
+    lifetimes,
     ...chain,
     chainId: token.chainId,
     scope: scope.length === 0 ? left.scope : left.scope.filter((one) => scope.includes(one)),
