@@ -196,6 +196,23 @@ describe('logout handshake, sessions and revocations', () => {
     expect(blind.headers.getSetCookie()).toEqual([]);
   });
 
+  test('RP-Initiated Logout §2: who signed in again, and says yes, is signed out of both logins', async () => {
+    const client = await deployment.register();
+    const [browser, subject] = [openBrowser(), someone()];
+    const signInWith = (parameters: Parameters) =>
+      connect(deployment, client, { browser, parameters, login: { subject, remember: true } });
+    const before = await signInWith({ scope: 'openid' });
+    const again = await signInWith({ scope: 'openid', prompt: 'login' });
+    expect(claimsOf(again.id).sid).not.toBe(claimsOf(before.id).sid);
+    const first = await browser.get(endSession({ id_token_hint: before.id }));
+    const { answer, logoutRequest } = await travel(deployment, browser, first);
+    expect(logoutRequest).toMatchObject({ subject, sid: claimsOf(again.id).sid });
+    expect(answer.status).toBe(200);
+    expect(browser.cookies.has('gh_session')).toBe(false);
+    for (const { access } of [before, again]) expect(await active(access)).toBe(false);
+    expect((await signIn(deployment, client, { browser })).loginRequest?.skip).toBe(false);
+  });
+
   test('a logout verifier in a stranger’s browser does not sign the stranger out', async () => {
     const [mine, theirs] = [await signedIn(), await signedIn()];
     const challenge = await logoutChallenge(mine.browser);

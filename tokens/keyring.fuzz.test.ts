@@ -41,6 +41,7 @@ const logout = {
   query: 'state=a',
   subject: 'ana',
   sessionId: id,
+  hintedSessionId: '',
   clientId: 'app',
   rpInitiated: true,
   returnTo: 'https://app.example/',
@@ -128,6 +129,11 @@ const formats: readonly (readonly [string, Buffer, (bytes: Buffer) => Buffer | u
   ['flow', encodeFlow(flow), (bytes) => again(decodeFlow(bytes), encodeFlow)],
   ['code', encodeCode(code), (bytes) => again(decodeCode(bytes), encodeCode)],
   ['logout', encodeLogout(logout), (bytes) => again(decodeLogout(bytes), encodeLogout)],
+  [
+    'logout of two logins',
+    encodeLogout({ ...logout, hintedSessionId: id }),
+    (bytes) => again(decodeLogout(bytes), encodeLogout),
+  ],
 ];
 
 function again<T>(decoded: T | undefined, encode: (decoded: T) => Buffer): Buffer | undefined {

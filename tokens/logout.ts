@@ -9,6 +9,8 @@ export interface LogoutFlow {
   readonly query: string;
   readonly subject: string;
   readonly sessionId: string;
+  /** The login of the id_token_hint, which ends with it; '' where that is the same or none. */
+  readonly hintedSessionId: string;
   /** The client of the id_token_hint; '' where the person came without. */
   readonly clientId: string;
   readonly rpInitiated: boolean;
@@ -17,11 +19,14 @@ export interface LogoutFlow {
 }
 
 const version = 1;
+/** With a second login at the end. */
+const twofoldVersion = 2;
 
 /** The bytes of a logout, to be sealed. */
 export function encodeLogout(flow: LogoutFlow): Buffer {
-  return createWriter()
-    .u8(version)
+  const isTwofold = flow.hintedSessionId !== '';
+  const writer = createWriter()
+    .u8(isTwofold ? twofoldVersion : version)
     .uuid(flow.id)
     .u48(flow.requestedAt)
     .u48(flow.expiresAt)
@@ -30,14 +35,15 @@ export function encodeLogout(flow: LogoutFlow): Buffer {
     .optionalUuid(flow.sessionId)
     .text(flow.clientId)
     .u8(flow.rpInitiated ? 1 : 0)
-    .text(flow.returnTo)
-    .finish();
+    .text(flow.returnTo);
+  return (isTwofold ? writer.uuid(flow.hintedSessionId) : writer).finish();
 }
 
 /** The logout in these bytes, or undefined where they are not one. */
 export function decodeLogout(bytes: Buffer): LogoutFlow | undefined {
   const r = createReader(bytes);
-  if (r.u8() !== version) return undefined;
+  const given = r.u8();
+  if (given !== version && given !== twofoldVersion) return undefined;
   const flow: LogoutFlow = {
     id: r.uuid(),
     requestedAt: r.u48(),
@@ -48,6 +54,7 @@ export function decodeLogout(bytes: Buffer): LogoutFlow | undefined {
     clientId: r.text(),
     rpInitiated: r.u8() === 1,
     returnTo: r.text(),
+    hintedSessionId: given === twofoldVersion ? r.uuid() : '',
   };
   return r.finished() ? flow : undefined;
 }

@@ -60,11 +60,12 @@ async function begin(
   const returnTo = returnAddress(form, client);
   if (isRefusal(returnTo)) return returnTo;
 
-  // The app's hint says whom it means; a browser may remember somebody else by now.
+  // The person is asked about the login that the browser remembers. The app may mean another one, of
+  // before or of somebody else: it ends with it.
   const hinted = await liveSession(engine, hint?.sessionId, client);
   const kept =
     cookieSession === hint?.sessionId ? hinted : await liveSession(engine, cookieSession, client);
-  const session = hinted ?? kept;
+  const session = kept ?? hinted;
   if (session === undefined) {
     const cookies = cookieSession === undefined ? [] : [forgetSession(engine)];
     return redirectTo(returnTo || engine.config.postLogoutUrl, cookies);
@@ -77,6 +78,7 @@ async function begin(
     query: requestQuery(c),
     subject: session.subject,
     sessionId: session.id,
+    hintedSessionId: hinted === undefined || hinted.id === session.id ? '' : hinted.id,
     clientId: client?.clientId ?? '',
     rpInitiated: hint !== undefined,
     returnTo,
@@ -84,8 +86,8 @@ async function begin(
   // An app that holds the ID token of this very login need not ask again: without a browser there
   // is nobody to ask, and a client may be registered to skip the question. But anybody may send a
   // browser here with an ID token of his own: its other login goes on unless the person says so.
-  const isOther = kept !== undefined && kept.id !== session.id;
-  const skips = cookieSession === undefined || (client?.skipLogoutConsent && !isOther);
+  const isOne = flow.hintedSessionId === '';
+  const skips = cookieSession === undefined || (client?.skipLogoutConsent && isOne);
   if (hinted !== undefined && skips) {
     return signOut(engine, c, flow, cookieSession !== undefined);
   }
@@ -134,13 +136,17 @@ async function signOut(
   flow: LogoutFlow,
   forget: boolean,
 ): Promise<Response> {
-  await engine.writes.revoke({
-    kind: 'sign_out',
-    target: flow.sessionId,
-    reason: 'signed_out',
-    expiresAt: null,
-    trail: trailOf(c, 'session.sign_out', { kind: 'subject', id: flow.subject }),
-  });
+  const trail = trailOf(c, 'session.sign_out', { kind: 'subject', id: flow.subject });
+  const revoke = (target: string) =>
+    engine.writes.revoke({
+      kind: 'sign_out',
+      target,
+      reason: 'signed_out',
+      expiresAt: null,
+      trail,
+    });
+  const ids = [flow.sessionId, flow.hintedSessionId].filter((id) => id !== '');
+  await Promise.all(ids.map(revoke));
   await engine.feed.acknowledged();
   const cookies = forget ? [forgetSession(engine)] : [];
   return redirectTo(flow.returnTo || engine.config.postLogoutUrl, cookies);
