@@ -57,6 +57,16 @@ describe('consent handshake', () => {
     return { client, browser, pkce, login, challenge, accept, subject };
   }
 
+  test('what may be asked for may be granted: 20 audiences beside 20 resources', async () => {
+    const named = (of: string) =>
+      Array.from({ length: 20 }, (_, n) => `https://${of}.example/${n}`);
+    const [audience, resource] = [named('audience'), named('resource')];
+    const client = await deployment.register({ audience });
+    const { access } = await connect(deployment, client, { parameters: { audience, resource } });
+    const { aud } = await deployment.introspect(access);
+    expect(new Set([aud].flat())).toEqual(new Set([...audience, ...resource]));
+  });
+
   function challengeIn(location: string | null, kind: string): string {
     return new URL(location ?? '').searchParams.get(`${kind}_challenge`) ?? '';
   }

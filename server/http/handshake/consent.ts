@@ -21,7 +21,8 @@ const claimsCharsMax = 32_000;
  */
 const togetherBytesMax = 131_072;
 export const scopeCountMax = 100;
-export const audienceCountMax = 20;
+/** 20 by `audience` and 20 by `resource`: what may be asked for may be granted. */
+export const audienceCountMax = 40;
 
 /** Hydra's consent handshake: read, accept or reject a `consent_challenge`. */
 export function consentHandshakeRoutes(node: Node): Hono<Env> {
