@@ -1,7 +1,18 @@
 import { randomUUID } from 'node:crypto';
+import { connect as openSocket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Answer, Json, RegisteredClient } from './deployment.ts';
-import { claimsOf, connect, refresh, type Tokens, tokensOf } from './login-app.ts';
+import { type Answer, call, formOf, type Json, type RegisteredClient } from './deployment.ts';
+import {
+  authorizationParameters,
+  authorizationUrl,
+  claimsOf,
+  connect,
+  newPkce,
+  refresh,
+  type Tokens,
+  tokensOf,
+} from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
 let two: TwoNodes;
@@ -219,4 +230,28 @@ describe('order, not clocks: what comes after a revocation is alive', () => {
     const anew = await connect(two.a, again, { login: { subject: 'ann' } });
     expect(await two.b.introspect(anew.access)).toMatchObject({ active: true });
   });
+});
+
+test('an app that is disabled while a request arrives slowly at another node begins no sign-in', async () => {
+  const client = await two.a.register();
+  const parameters = authorizationParameters(client, newPkce());
+  expect((await call(authorizationUrl(two.b, parameters))).status).toBe(303);
+  const body = formOf(parameters).toString();
+  const head = [
+    'POST /oauth2/auth HTTP/1.1',
+    'Host: a',
+    'Content-Type: application/x-www-form-urlencoded',
+    `Content-Length: ${body.length}`,
+  ];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const port = Number(new URL(two.b.server.publicUrl).port);
+  const socket = openSocket(port, '127.0.0.1');
+  socket.once('data', (chunk) => resolve(chunk.toString('latin1')));
+  socket.write(`${head.join('\r\n')}\r\n\r\n${body.slice(0, 20)}`);
+  await sleep(100);
+  const disabled = { ...client.document, disabled: true };
+  expect((await two.a.admin('PUT', `/admin/clients/${client.id}`, disabled)).status).toBe(200);
+  socket.write(body.slice(20));
+  expect(await promise).toMatch(/^HTTP\/1\.1 400 /);
+  socket.destroy();
 });

@@ -38,12 +38,13 @@ export function authorizationRoutes(engine: Engine): Hono<Env> {
 async function authorize(engine: Engine, c: Ctx): Promise<Response> {
   const slowed = engine.rateLimits?.take('authorize', c.get('address'));
   if (slowed !== undefined) return limitedPage(engine, c, slowed);
-  await engine.feed.fresh();
   const posted = c.req.method === 'POST';
   const parameters = posted
     ? await readForm(c, formBytesMax, repeatable)
     : parseForm(requestQuery(c), repeatable);
   if (isRefusal(parameters)) return engine.errorPage(c, parameters);
+  // After the body, which may take its time.
+  await engine.feed.fresh();
   const cookies = readCookies(requestHeader(c, 'cookie'));
   const visit = { engine, ring: engine.keys.current(), cookies, c };
   const loginVerifier = parameters.get('login_verifier');
