@@ -102,8 +102,10 @@ function watchClient(client: pg.PoolClient, place: Place) {
       try {
         return await client.query<Row>(given);
       } catch (error) {
+        // The driver refused a value or a name by itself: the connection is as it was.
+        const isOwn = sqlStateOf(error) === '' && !isBroken && !isGivenUp(error);
         // The first refusal of the guard says why everything after it failed.
-        if (fateOf(failure) !== 'refused') failure = error;
+        if (!isOwn && fateOf(failure) !== 'refused') failure = error;
         throw error;
       }
     },
@@ -120,6 +122,11 @@ function watchClient(client: pg.PoolClient, place: Place) {
       client.release(broken || isBroken);
     },
   };
+}
+
+/** The driver does not wait for this connection any longer, or will not use it any more. */
+function isGivenUp(error: unknown): boolean {
+  return error instanceof Error && /^Query read timeout|not queryable$/.test(error.message);
 }
 
 /** What the failure of a statement means for the whole unit. */
