@@ -141,6 +141,25 @@ describe('rule 1: a unit of work is pinned to one side', () => {
     expect(await idsIn('blue')).toEqual([]);
   });
 
+  it('what the driver refuses is the unit\'s own error too: it runs once, on a connection that stays', async () => {
+    await prepare();
+    const databases = await openBoth();
+    const circular: { self?: unknown } = {};
+    circular.self = circular;
+    const pids: unknown[] = [];
+    const unit = async (session: Session) => {
+      const { rows } = await session.query('select pg_backend_pid() as pid');
+      pids.push(rows[0]?.pid);
+      return session.query('select $1::jsonb', [circular]);
+    };
+    await expect(databases.write(unit)).rejects.toThrow('circular');
+    await expect(databases.write(unit)).rejects.toThrow('circular');
+    expect(pids).toEqual([pids[0], pids[0]]);
+    pids.length = 0;
+    await expect(databases.read(unit)).rejects.toThrow('circular');
+    expect(pids).toHaveLength(1);
+  });
+
   it('a unit that goes on after a failed statement is not said to be done', async () => {
     await prepare();
     const databases = await openBoth();
@@ -307,6 +326,40 @@ describe('rule 5: reads', () => {
     expect(await databases.read(where)).toBe('blue');
     expect(await databases.read(where, { fresh: true })).toBe('green');
     expect(await databases.read(where)).toBe('green');
+  });
+});
+
+describe('rule 5: where nobody is heard any more', () => {
+  const role = `reader_${process.pid}_${Date.now()}`;
+  const limit = (count: number) =>
+    admins.blue.query(`alter role ${role} connection limit ${count}`);
+  beforeAll(async () => {
+    await admins.blue.query(`create role ${role} login password 'reader'`);
+  });
+  afterAll(() => admins.blue.query(`drop role ${role}`));
+  const asReader = (of: string) => {
+    const url = new URL(of);
+    [url.username, url.password] = [role, 'reader'];
+    return { connectionString: url.href, application_name: 'under test', max: 3 };
+  };
+
+  it('a read that must never be older is not answered from what was heard before', async () => {
+    await prepare(60_000);
+    const [blue, green] = [asReader(pair.blue), asReader(pair.green)];
+    const databases = await openBoth({ blue, green, waitMs: 300 });
+    expect(await databases.read(where, { fresh: true })).toBe('blue');
+    // A server that gives no further connections: those that are open go on, but the polls are cut.
+    await limit(0);
+    await admins.blue.query(
+      `select pg_terminate_backend(a.pid, 5000) from pg_stat_activity a
+       where a.usename = $1 and a.query like '%migrate.seam%'`,
+      [role],
+    );
+    await cross('blue', 'green', 'open');
+    expect(await databases.read(where)).toBe('blue');
+    await expect(databases.read(where, { fresh: true })).rejects.toBeInstanceOf(Unavailable);
+    await limit(-1);
+    expect(await databases.read(where, { fresh: true })).toBe('green');
   });
 });
 

@@ -74,7 +74,11 @@ export function createMemory(primary: Side): Memory {
       const reached = sides.filter((side) => troubles[side] === undefined);
       return place(readableOf(words, reached, last, primary));
     },
-    newest: () => place(live() ?? fencedOf(words)),
+    newest() {
+      // What was heard before is not new enough, and nothing was heard since.
+      if (sides.every((side) => troubles[side] !== undefined)) return undefined;
+      return place(live() ?? fencedOf(words));
+    },
     nextSide() {
       const now = live();
       return now && seams().some(({ near }) => near) ? otherSide(now) : undefined;
