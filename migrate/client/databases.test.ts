@@ -1,7 +1,13 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect as connectTo, createServer, type Server } from 'node:net';
+import {
+  connect as connectTo,
+  createServer,
+  type LookupFunction,
+  type Server,
+  Socket,
+} from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -397,6 +403,32 @@ describe('rule 6: no schema migrate, and a side that cannot be reached', () => {
     ]);
   });
 
+  it('what keeps it from being reached is said, for every address of a host', async () => {
+    // A host of two addresses, whatever the names of this machine stand for.
+    const lookup: LookupFunction = (_host, _options, answer) =>
+      answer(
+        null,
+        ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 })),
+      );
+    const stream = () => {
+      const socket = new Socket();
+      const connect = socket.connect.bind(socket);
+      return Object.assign(socket, {
+        connect: (port: number, host: string) => connect({ port, host, lookup }),
+      });
+    };
+    const green = { host: 'nowhere.test', port: 1, user: 'nobody', database: 'none', stream };
+    const databases = await openBoth({ green });
+    expect(databases.state().green.trouble).toMatch(
+      /ECONNREFUSED 127\.0\.0\.1:1; .*ECONNREFUSED 127\.0\.0\.2:1/,
+    );
+  });
+
+  it('a primary that is configured nowhere is refused at once', async () => {
+    const green = { connectionString: pair.green };
+    await expect(openDatabases({ green, primary: 'blue' })).rejects.toThrow('"primary" is blue');
+  });
+
   it('one that is not live need not be reached', async () => {
     await prepare();
     const databases = await openBoth({ green: nowhere });
@@ -473,7 +505,7 @@ describe('closing', () => {
     const databases = await openBoth();
     const waiting = expect(databases.write(where)).rejects.toMatchObject({ reason: 'closing' });
     await databases.read(where);
-    await databases.close();
+    await Promise.all([databases.close(), databases.close()]);
     opened = [];
     await waiting;
     expect(timers()).toBeLessThanOrEqual(before);

@@ -69,13 +69,19 @@ export interface Databases {
   /** Runs `unit` on the live side, without a transaction; never waits for a switch. */
   read<T>(unit: Unit<T>, options?: ReadOptions): Promise<T>;
   state(): DatabasesState;
-  /** Lets units that run end, refuses others, ends every connection and timer. */
+  /** Lets units that run end, refuses others, ends every connection and timer. Again: the same. */
   close(): Promise<void>;
 }
 
-/** Opens both databases; resolves when each has said what it is, or could not be reached. */
+/**
+ * Opens both databases; resolves when each has said what it is, or could not be reached. Throws where
+ * nobody says where the primary is.
+ */
 export async function openDatabases(options: DatabasesOptions): Promise<Databases> {
-  const { writersMax = 1_000, readersMax = 1_000, waitMs = 2_000 } = options;
+  const { primary, writersMax = 1_000, readersMax = 1_000, waitMs = 2_000 } = options;
+  if (options[primary] === undefined) {
+    throw new Error(`"primary" is ${primary}, but where ${primary} is stands nowhere: give both.`);
+  }
   const pools = new Map<Side, Pools>();
   for (const side of sides) {
     const config = options[side];
@@ -87,7 +93,7 @@ export async function openDatabases(options: DatabasesOptions): Promise<Database
   const { blue, green } = options;
   const watch = await startWatch({
     pools: { ...(blue ? { blue } : {}), ...(green ? { green } : {}) },
-    primary: options.primary,
+    primary,
     hurried: () => gates.some((gate) => gate.waiting() > 0),
     changed(now) {
       for (const gate of gates) gate.look();
@@ -105,6 +111,13 @@ export async function openDatabases(options: DatabasesOptions): Promise<Database
   const freshReads: Runner = { ...shared, gate: openGate(watch.memory.newest), kind: 'reads' };
   const admitWrite = createAdmission(writersMax);
   const admitRead = createAdmission(readersMax);
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    for (const gate of gates) gate.close();
+    await Promise.all([admitWrite.ended(), admitRead.ended()]);
+    await watch.close();
+    for (const { reads, writes } of pools.values()) await Promise.all([reads.end(), writes.end()]);
+  };
 
   return {
     write: (unit, { idempotent = false } = {}) =>
@@ -115,12 +128,9 @@ export async function openDatabases(options: DatabasesOptions): Promise<Database
         return runUnit(fresh ? freshReads : reads, (...on) => runRead(...on, unit), true);
       }),
     state: () => stateOf(watch.memory, writes.gate.waiting()),
-    async close() {
-      for (const gate of gates) gate.close();
-      await Promise.all([admitWrite.ended(), admitRead.ended()]);
-      await watch.close();
-      for (const { reads, writes } of pools.values())
-        await Promise.all([reads.end(), writes.end()]);
+    close() {
+      closing ??= close();
+      return closing;
     },
   };
 }
@@ -156,8 +166,14 @@ function stateOf(memory: Memory, waiting: number): DatabasesState {
 }
 
 function sideState(word: Word, trouble: unknown): SideState {
-  const said = trouble === undefined ? {} : { trouble: String(trouble) };
+  const said = trouble === undefined ? {} : { trouble: sentenceOf(trouble) };
   if (word === undefined) return { state: 'unknown', epoch: 0, near: false, ...said };
   if (word === 'bare') return { state: 'bare', epoch: 0, near: false, ...said };
   return { state: word.state, epoch: word.epoch, near: word.near, ...said };
+}
+
+/** A host of several addresses fails with one error per address, and a message that is empty. */
+function sentenceOf(error: unknown): string {
+  if (!(error instanceof AggregateError)) return String(error);
+  return error.errors.map(String).join('; ');
 }
