@@ -324,6 +324,35 @@ describe('rule 4: a lost answer to COMMIT', () => {
   });
 });
 
+describe('rule 4: what is not known stays unknown', () => {
+  it('where the question fails, but not where the unit itself answers it', async () => {
+    await prepare();
+    let answers = 0;
+    const proxy = await openProxy(() => answers++ === 0);
+    const address = proxy.address();
+    const url = new URL(pair.blue);
+    url.searchParams.set('host', '127.0.0.1');
+    url.port = String(typeof address === 'object' ? address?.port : 0);
+    const ask = async (question: (session: Session) => Promise<unknown>) => {
+      answers = 0;
+      const databases = await openBoth({ blue: { connectionString: url.href } });
+      const id = randomUUID();
+      let tries = 0;
+      const unit = (session: Session) => {
+        tries += 1;
+        return tries === 1 ? write(id)(session) : question(session);
+      };
+      return databases.write(unit, { idempotent: true });
+    };
+    await expect(ask((session) => session.query('select 1 / 0'))).rejects.toBeInstanceOf(
+      OutcomeUnknown,
+    );
+    const refused = ask(() => Promise.reject(new Error('not enough money')));
+    await expect(refused).rejects.toThrow('not enough money');
+    proxy.close();
+  });
+});
+
 describe('rule 5: reads', () => {
   it('one that must never be older goes to the side that is live now', async () => {
     await prepare(60_000);

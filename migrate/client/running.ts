@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { type OutcomeUnknown, Unavailable } from './failure.ts';
 import type { Gate } from './gate.ts';
 import type { Memory } from './memory.ts';
-import type { Side } from './seam.ts';
+import { type Side, sqlStateOf } from './seam.ts';
 import type { Place } from './standing.ts';
 import type { Outcome } from './unit.ts';
 import { openPrimedPool, type PrimingStatement, warm } from './warm.ts';
@@ -77,7 +77,10 @@ export async function runUnit<T>(
     const { client, place } = await connect(runner, untilMs).catch((error: unknown) => {
       throw unknown ?? error;
     });
-    const outcome = await run(client, place);
+    const outcome = await run(client, place).catch((error: unknown) => {
+      // A statement that failed says nothing of the COMMIT before; a refusal of the unit's own does.
+      throw sqlStateOf(error) === '' ? error : (unknown ?? error);
+    });
     if (outcome.ended === 'done') return outcome.result;
     if (outcome.ended === 'unknown') unknown = outcome.error;
     // It did not wait so far, it ran: from here on it may wait as long as any other.
