@@ -178,6 +178,31 @@ describe('rule 1: a unit of work is pinned to one side', () => {
   });
 });
 
+describe('rule 1: side and epoch never come again with other rows behind them', () => {
+  it('not in a second migration either, for whoever was there through the first', async () => {
+    const databases = await openBoth();
+    const seen: string[] = [];
+    const see = async (side: Side) => {
+      await vi.waitFor(() => expect(databases.state().writable?.side).toBe(side));
+      await databases.read(async ({ side, epoch }) => seen.push(`${side} ${epoch}`));
+    };
+    for (const _ of ['a dry run', 'the real one']) {
+      await prepare();
+      await vi.waitFor(() => expect(databases.state().blue.state).toBe('live'));
+      await see('blue');
+      await cross('blue', 'green', 'open');
+      await see('green');
+      await cross('green', 'blue', 'open');
+      await see('blue');
+      for (const side of ['blue', 'green'] as const) {
+        await admins[side].query('drop schema migrate cascade');
+        await vi.waitFor(() => expect(databases.state()[side].state).toBe('bare'));
+      }
+    }
+    expect(seen).toEqual(['blue 1', 'green 2', 'blue 3', 'blue 4', 'green 5', 'blue 6']);
+  });
+});
+
 describe('rule 2: writes wait at the gate, reads pass', () => {
   it('while the hold lasts, and go on when it is lifted', async () => {
     await prepare();

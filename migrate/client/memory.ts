@@ -42,11 +42,14 @@ export function createMemory(primary: Side): Memory {
   const troubles: Record<Side, unknown> = { blue: undefined, green: undefined };
   let last: Side | undefined;
   let lastEpoch = 0;
+  // Each migration counts from 1, and what was cached in one must not be found again in the next.
+  let migrationId: string | undefined;
+  let epochsBefore = 0;
 
   const seams = () => sides.map((side) => words[side]).filter((word) => typeof word === 'object');
   const live = () => liveOf(words, last, primary);
   const place = (side: Side | undefined): Place | undefined =>
-    side && { side, epoch: Math.max(epochOf(words[side]), lastEpoch) };
+    side && { side, epoch: Math.max(epochsBefore + epochOf(words[side]), lastEpoch) };
   const holdMs = () => {
     const word = words[live() ?? primary];
     if (typeof word !== 'object') return 0;
@@ -60,7 +63,12 @@ export function createMemory(primary: Side): Memory {
       const now = live();
       if (now === undefined) return;
       last = now;
-      lastEpoch = Math.max(lastEpoch, epochOf(words[now]));
+      const seam = words[now];
+      if (typeof seam === 'object' && seam.migrationId !== migrationId) {
+        epochsBefore = lastEpoch;
+        migrationId = seam.migrationId;
+      }
+      lastEpoch = Math.max(lastEpoch, epochsBefore + epochOf(seam));
     },
     fail(side, error) {
       troubles[side] = error;
