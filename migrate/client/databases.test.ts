@@ -147,7 +147,7 @@ describe('rule 1: a unit of work is pinned to one side', () => {
     expect(await idsIn('blue')).toEqual([]);
   });
 
-  it('what the driver refuses is the unit\'s own error too: it runs once, on a connection that stays', async () => {
+  it("what the driver refuses is the unit's own error too: it runs once, on a connection that stays", async () => {
     await prepare();
     const databases = await openBoth();
     const circular: { self?: unknown } = {};
@@ -425,6 +425,25 @@ describe('rule 5: where nobody is heard any more', () => {
 
 describe('rule 6: no schema migrate, and a side that cannot be reached', () => {
   const nowhere = { connectionString: 'postgres://nobody@127.0.0.1:1/nothing' };
+
+  it('without a migration no statement of a poll fails: each would stand in a log', async () => {
+    const failed = async () => {
+      const [row] = await query(
+        pair.blue,
+        `select d.xact_rollback::int as n from pg_stat_database d
+         where d.datname = current_database()`,
+      );
+      return Number(row?.n);
+    };
+    const before = await failed();
+    const databases = await openBoth();
+    for (let asked = 0; asked < 20; asked += 1) await databases.read(where, { fresh: true });
+    await databases.close();
+    opened = [];
+    // A connection says what it did when it ends.
+    await sleep(500);
+    expect((await failed()) - before).toBeLessThan(5);
+  });
 
   it('without a migration it is the primary', async () => {
     expect(await (await openBoth()).write(where)).toBe('blue');

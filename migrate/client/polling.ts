@@ -29,6 +29,7 @@ export function startPolling(options: PollingOptions): Polling {
   let closed = false;
   let begun = 0;
   let doubted = 0;
+  let expected = false;
   let wake = () => {};
   let waiting: { readonly after: number; readonly resolve: () => void }[] = [];
 
@@ -36,7 +37,8 @@ export function startPolling(options: PollingOptions): Polling {
     begun += 1;
     const turn = begun;
     try {
-      const word = await readSeam(pool);
+      const word = await readSeam(pool, expected);
+      expected = word !== 'bare';
       if (closed || turn <= doubted) return;
       if (word !== 'bare' && word.side !== side) {
         throw new Error(

@@ -33,9 +33,18 @@ interface Row {
   readonly near: boolean;
 }
 
-/** The seam of one database; `bare` where it has no schema `migrate` (rule 6). */
-export async function readSeam(pool: pg.Pool): Promise<Seam | 'bare'> {
+/**
+ * The seam of one database; `bare` where it has no schema `migrate` (rule 6). `expected` false: there
+ * may be none, which is asked first, as what fails stands in the database's log, second by second.
+ */
+export async function readSeam(pool: pg.Pool, expected: boolean): Promise<Seam | 'bare'> {
   try {
+    if (!expected) {
+      const { rows } = await pool.query<{ there: boolean }>(
+        "select to_regclass('migrate.seam') is not null as there",
+      );
+      if (rows[0]?.there !== true) return 'bare';
+    }
     const { rows } = await pool.query<Row>(
       `select s.migration_id, s.side, s.state, s.epoch, s.hold_ms, s.fence_expired, s.opening_key,
          s.poll_ms, s.near
