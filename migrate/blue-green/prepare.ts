@@ -18,14 +18,6 @@ const controlTables = new URL('./control.sql', import.meta.url);
 export async function prepare(run: Run): Promise<void> {
   const { blue, green, mapping, report } = run;
   const known = [await readControl(blue.main), await readControl(green.main)];
-  for (const row of known) {
-    if (row !== undefined && row.mapping !== mapping.name) {
-      throw new Failure(
-        `A migration by mapping "${row.mapping}" is under way here; this is "${mapping.name}". ` +
-          'End that one by "migrate finish" or "migrate abort" first.',
-      );
-    }
-  }
   const migrationId = known.find((row) => row !== undefined)?.migrationId ?? makeId();
   if (known[1] === undefined) await refuseRows(run);
   const sql = await readFile(controlTables, 'utf8');

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Answer, Command, Input } from './command.ts';
+import { readControl } from './control.ts';
 import { type Database, openDatabase } from './database.ts';
 import { Failure } from './failure.ts';
 import { takeLock } from './lock.ts';
-import { loadMapping } from './mapping.ts';
+import { loadMapping, type Mapping } from './mapping.ts';
 import { mend } from './mend.ts';
 import { type Report, type Run, standing } from './migration.ts';
 import { resolveMapping } from './resolve.ts';
@@ -51,6 +52,7 @@ export async function runCommand(
         `--blue and --green are one database (${blue.place}, ${green.place}). Say two.`,
       );
     }
+    await refuseOthers(blue, green, mapping);
     if (command.exclusive) {
       for (const database of [blue, green]) {
         locks.push(await takeLock(urls[database.side], run, command.name, database, onLost));
@@ -72,6 +74,36 @@ export async function runCommand(
   } finally {
     await Promise.allSettled(opened.map((database) => database.close()));
     await Promise.allSettled(locks.map((client) => client.end()));
+  }
+}
+
+/**
+ * Refuses databases that are not what their rows say: exchanged, of two migrations, or of another
+ * mapping's. Everything is done by what a side is called, so `abort` would empty the wrong one.
+ */
+async function refuseOthers(blue: Database, green: Database, mapping: Mapping): Promise<void> {
+  const rows = { blue: await readControl(blue.main), green: await readControl(green.main) };
+  for (const { side, place } of [blue, green]) {
+    const row = rows[side];
+    if (row === undefined) continue;
+    if (row.side !== side) {
+      throw new Failure(
+        `--${side} (${place}) is ${row.side} in its migration: exchange --blue and --green.`,
+      );
+    }
+    if (row.mapping !== mapping.name) {
+      throw new Failure(
+        `A migration by mapping "${row.mapping}" is under way in ${place}; this is "${mapping.name}". ` +
+          'Name that mapping, or end that migration with it by "migrate finish" or "migrate abort" first.',
+      );
+    }
+  }
+  const [one, other] = [rows.blue?.migrationId, rows.green?.migrationId];
+  if (one !== undefined && other !== undefined && one !== other) {
+    throw new Failure(
+      `${blue.place} and ${green.place} belong to two migrations by mapping "${mapping.name}": look ` +
+        'which of --blue and --green is the right one.',
+    );
   }
 }
 
