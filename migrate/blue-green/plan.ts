@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { blindSpots, notTakenBack } from './blind-spots.ts';
 import { foreignKeys, tableShape, toolRights } from './catalog.ts';
 import { readControl } from './control.ts';
 import type { Database } from './database.ts';
@@ -37,6 +38,8 @@ export async function plan(run: Run): Promise<Plan> {
     warnings.push(...(await replicaWarnings(database)));
   }
   refusals.push(...(await encodingProblems(run)));
+  refusals.push(...(await blindSpots(run)));
+  warnings.push(...notTakenBack(run));
   for (const source of sourcesOf(run.routes.forward)) {
     await describeSource(run.blue.main, source.table, lines, refusals, warnings);
   }

@@ -1,3 +1,6 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { query } from '#migrate/testing/databases.ts';
 import { asItIs, openTables, type Tables } from '#migrate/testing/tables.ts';
@@ -26,5 +29,62 @@ describe('databases that are not what they are called', () => {
     const [row] = await query(tables.blue, 'select count(*)::int as n from item');
     expect(row?.n).toBe(50);
     await tables.runAll('rollback', 'abort');
+  });
+});
+
+describe('a mapping that would fail, or lose something, long after the copy', () => {
+  const file = join(tmpdir(), `migrate-refusals-${process.pid}.json`);
+  afterAll(() => rm(file, { force: true }));
+  const planned = async (mapping: Readonly<Record<string, unknown>>) => {
+    await writeFile(file, JSON.stringify({ name: 'other', ...mapping }));
+    return tables.run('plan', '--mapping', file);
+  };
+  const item = asItIs('item', ['id'], ['name']);
+
+  it('a projection that reads a table nobody captures, and one that captures each', async () => {
+    await query(
+      tables.blue,
+      `create table maker (item_id bigint not null, made date not null) partition by range (made);
+       create table maker_new partition of maker for values from ('2020-01-01') to ('2100-01-01');
+       create view named as select i.id, i.name from item i
+         where exists (select 1 from maker m where m.item_id = i.id)`,
+    );
+    const select = 'select n.id, n.name from named n';
+    const source = { table: 'maker', columns: ['item_id'] };
+    await expect(planned({ forward: { tables: [{ ...item, select }] } })).rejects.toThrow(
+      /^forward\.tables\[0\]: the projection reads public\.maker_new, which is not among/,
+    );
+    const sources = [...item.sources, source];
+    expect(await planned({ forward: { tables: [{ ...item, select, sources }] } })).toContain(
+      'Nothing stands in the way.',
+    );
+  });
+
+  it('a sequence that is none, and checks that cannot be asked', async () => {
+    await query(tables.green, 'create sequence item_number');
+    const refused = planned({
+      forward: { tables: [item], sequences: [{ from: 'item_number', to: 'item_number' }] },
+      checks: [
+        { name: 'named', on: 'both', violations: 'select i.id from item i where i.nmae is null' },
+        { name: 'as many', equal: { blue: 'select 1 from item', green: 'select 1 from items' } },
+      ],
+    });
+    await expect(refused).rejects.toThrow(
+      [
+        'forward.sequences[0].from: public.item_number is no sequence of the blue database',
+        'checks[0] (named): blue refuses it: column i.nmae does not exist',
+        'checks[0] (named): green refuses it: column i.nmae does not exist',
+        'checks[1] (as many): green refuses it: relation "items" does not exist',
+      ].join('\n'),
+    );
+  });
+
+  it('what a rollback would leave behind is said', async () => {
+    const more = 'create table note (id bigint primary key, words text not null)';
+    for (const url of [tables.blue, tables.green]) await query(url, more);
+    const note = asItIs('note', ['id'], ['words']);
+    const said = await planned({ forward: { tables: [item, note] }, reverse: { tables: [item] } });
+    expect(said).toContain('note: green: nothing of "reverse" reads public.note');
+    expect(said).toContain('note: blue: nothing of "reverse" fills public.note');
   });
 });
