@@ -45,8 +45,13 @@ describe('a mapping says what is wrong with it, where, and what to do', () => {
     ],
     [
       'a table filled twice',
-      { ...good, forward: { tables: [good.forward.tables[0], good.forward.tables[0]] } },
-      /tables\[1\]\.target: person is filled by tables\[0\] already; join both/,
+      {
+        ...good,
+        forward: {
+          tables: [good.forward.tables[0], { ...good.forward.tables[0], target: 'public.person' }],
+        },
+      },
+      /tables\[1\]\.target: public.person is filled by tables\[0\] already; join both/,
     ],
   ])('%s', (_, value, message) => {
     expect(() => parseMapping(value, 'shop.json')).toThrow(message);

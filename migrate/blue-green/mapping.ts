@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { Failure, sentenceOf } from './failure.ts';
-import { parseTableName } from './names.ts';
+import { parseTableName, textOf } from './names.ts';
 
 const tableName = z
   .string()
@@ -105,19 +105,21 @@ export function parseMapping(value: unknown, path: string): Mapping {
   return parsed.data;
 }
 
-function directionProblems(name: string, direction: Direction): readonly string[] {
+function directionProblems(way: string, direction: Direction): readonly string[] {
   const problems: string[] = [];
   const seen = new Map<string, number>();
   for (const [index, { target, key, sources }] of direction.tables.entries()) {
-    const field = `${name}.tables[${index}]`;
-    const earlier = seen.get(target);
+    const field = `${way}.tables[${index}]`;
+    // "item" and "public.item" are one table.
+    const name = textOf(parseTableName(target) ?? { schema: '', name: target });
+    const earlier = seen.get(name);
     if (earlier !== undefined) {
       problems.push(
         `${field}.target: ${target} is filled by tables[${earlier}] already; join both projections ` +
           'into one (union all), so that a row has one origin',
       );
     }
-    seen.set(target, index);
+    seen.set(name, index);
     for (const [at, source] of sources.entries()) {
       if (source.keys === undefined && source.columns.length !== key.length) {
         problems.push(

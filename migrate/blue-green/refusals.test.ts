@@ -60,6 +60,13 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
     );
   });
 
+  it('a projection that gives a column twice', async () => {
+    const select = 'select i.id, i.name, i.name from item i';
+    await expect(planned({ forward: { tables: [{ ...item, select }] } })).rejects.toThrow(
+      'forward.tables[0].select: it gives column "name" more than once; name each differently',
+    );
+  });
+
   it('a sequence that is none, and checks that cannot be asked', async () => {
     await query(tables.green, 'create sequence item_number');
     const refused = planned({

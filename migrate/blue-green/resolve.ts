@@ -107,6 +107,10 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
     const exact = unscaled && column.unscaled;
     return [{ name, type: column.type, originType: type, cast: builtin, padded, fixed, exact }];
   });
+  const names = projected.map(({ name }) => name);
+  for (const name of new Set(names.filter((one, at) => names.indexOf(one) !== at))) {
+    problems.push(`.select: it gives column "${name}" more than once; name each differently`);
+  }
   for (const { name } of shape.columns.filter((column) => column.required)) {
     if (!projected.some((column) => column.name === name)) {
       problems.push(`.select: column "${name}" is not null and has no default; project it`);
