@@ -56,6 +56,20 @@ it('plan says what such a role does not see', async () => {
   }
 });
 
+it('plan says whose statements such a role may not read', async () => {
+  const as = { ...pair, ...mover };
+  await query(pair.blue, 'create extension pg_stat_statements');
+  await query(pair.blue, 'select count(*) from customer');
+  await query(mover.blue, 'select count(*) from account');
+  try {
+    const said = await migrate(as, 'plan');
+    expect(said).toMatch(/mover_\w+: [1-9]\d* calls of [1-9]\d* statements that name account/);
+    expect(said).toMatch(/[1-9]\d* statements that mover_\w+ may not read: grant pg_monitor/);
+  } finally {
+    await query(pair.blue, 'drop extension pg_stat_statements');
+  }
+});
+
 it('plan refuses what would stop half-way, or be stopped', async () => {
   const as = { ...pair, ...mover };
   const own = (url: string, table: string, owner: string) =>

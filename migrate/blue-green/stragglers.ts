@@ -78,7 +78,10 @@ export async function dependentsOf(
   return rows.map(({ name }) => name);
 }
 
-/** Roles whose statements named a table, where pg_stat_statements counts them; undefined: it is not there. */
+/**
+ * Roles whose statements named a table, where pg_stat_statements counts them, and roles whose
+ * statements may not be read; undefined: it is not there.
+ */
 export async function statementsOn(
   client: pg.Client,
   tables: readonly TableName[],
@@ -95,7 +98,16 @@ export async function statementsOn(
        group by u.role, u.name order by u.role, u.name`,
       [tables.map(({ name }) => name.replace(/[^\w]/g, '.'))],
     );
-    return rows.map(({ sentence }) => sentence);
+    const hidden = await client.query<{ sentence: string }>(
+      `select format('%s: %s statements that %s may not read: grant pg_monitor to %s, or ask %s',
+         pg_get_userbyid(s.userid), count(*), current_user, current_user,
+         pg_get_userbyid(s.userid)) as sentence
+       from pg_stat_statements s
+       where s.query = '<insufficient privilege>'
+         and s.dbid = (select d.oid from pg_database d where d.datname = current_database())
+       group by s.userid order by 1`,
+    );
+    return [...rows, ...hidden.rows].map(({ sentence }) => sentence);
   } catch (error) {
     // undefined_table, not loaded, no right to it
     if (['42P01', '55000', '42501'].includes(sqlStateOf(error))) return undefined;
