@@ -179,6 +179,12 @@ async function describeSource(
   const name = textOf(table);
   const megabytes = Math.ceil(shape.bytes / 1_048_576);
   lines.push(`${name}: about ${shape.rows} rows, ${megabytes} MiB with indexes`);
+  if (await isUncounted(client, table)) {
+    warnings.push(
+      `${name} was never analyzed, so its rows are not counted above: "analyze ${quotedTable(table)}", ` +
+        'then plan again.',
+    );
+  }
   if (shape.columns.some(({ type }) => type === 'oid' || type === 'lo')) {
     refusals.push(
       `${name} has a column of type oid: large objects are not copied. Move them first.`,
@@ -206,6 +212,18 @@ async function describeSource(
   if (rows[0]?.secured) {
     warnings.push(`${name} has row security: migrate must run as its owner or with BYPASSRLS.`);
   }
+}
+
+/** PostgreSQL has not looked yet how many rows there are, in the table or some partition of it. */
+async function isUncounted(client: pg.Client, table: TableName): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from pg_class c where c.reltuples < 0 and c.relkind = 'r' and pg_relation_size(c.oid) > 0
+       and (c.oid = to_regclass($1) or c.oid in (
+         select t.relid from pg_partition_tree(to_regclass($1)) t))
+     limit 1`,
+    [quotedTable(table)],
+  );
+  return rowCount !== 0;
 }
 
 async function describeTarget(

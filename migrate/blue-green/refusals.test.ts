@@ -86,6 +86,20 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
     );
   });
 
+  it('an estimate without statistics is none', async () => {
+    expect(await planned({ forward: { tables: [item] } })).not.toContain('never analyzed');
+    await query(
+      tables.blue,
+      `create table fresh (id bigint primary key, name text not null);
+       alter table fresh set (autovacuum_enabled = off); insert into fresh values (1, 'one')`,
+    );
+    await query(tables.green, 'create table fresh (id bigint primary key, name text not null)');
+    const fresh = asItIs('fresh', ['id'], ['name']);
+    expect(await planned({ forward: { tables: [fresh] } })).toContain(
+      'note: public.fresh was never analyzed, so its rows are not counted above',
+    );
+  });
+
   it('what a rollback would leave behind is said', async () => {
     const more = 'create table note (id bigint primary key, words text not null)';
     for (const url of [tables.blue, tables.green]) await query(url, more);
