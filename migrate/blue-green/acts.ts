@@ -1,15 +1,17 @@
 import type { Answer, Input } from './command.ts';
-import { note } from './control.ts';
+import { ask, note } from './control.ts';
 import { copy } from './copy.ts';
 import type { Side } from './database.ts';
 import { Failure } from './failure.ts';
 import { follow } from './follow.ts';
+import { isLocked } from './lock.ts';
 import { type Run, standing } from './migration.ts';
 import type { PaceOptions } from './pace.ts';
 import { plan } from './plan.ts';
 import { prepare } from './prepare.ts';
 import { ordersFound, repair } from './repair.ts';
 import { sample } from './report.ts';
+import { adviceOf } from './state.ts';
 import { switchOver } from './switch.ts';
 import { isSound, type Verdict, verify } from './verify.ts';
 
@@ -88,6 +90,15 @@ export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   await note(run.green, 'figures before', before);
   await note(run.green, 'figures after', after);
   return { ...timeline };
+}
+
+/** Leaves a word for the tool that works; false: none does. */
+export async function askTool(run: Run, word: 'pause' | 'stop' | null): Promise<boolean> {
+  const { phase, blue, green } = await standing(run.blue, run.green, 0);
+  if (phase === 'none') throw new Failure(adviceOf(phase));
+  if (blue !== undefined) await ask(run.blue.main, word);
+  if (green !== undefined) await ask(run.green.main, word);
+  return isLocked(run.blue.main);
 }
 
 /** Restores the rows that the options name. */

@@ -1,5 +1,6 @@
 import {
   answerOf,
+  askTool,
   runAll,
   runCopy,
   runFollow,
@@ -9,7 +10,6 @@ import {
   verified,
 } from './acts.ts';
 import type { Command, Option } from './command.ts';
-import { ask } from './control.ts';
 import { Failure } from './failure.ts';
 import { abort, finish } from './finish.ts';
 import { makeForeignTables } from './foreign.ts';
@@ -330,11 +330,10 @@ export const commands: readonly Command[] = [
       example: [example(word)],
       exclusive: false,
       async run(run) {
-        for (const database of [run.blue, run.green]) {
-          await ask(database.main, word === 'resume' ? null : word);
-        }
-        run.report.line(word === 'resume' ? 'it may go on' : `asked to ${word}`);
-        return {};
+        const working = await askTool(run, word === 'resume' ? null : word);
+        const said = word === 'resume' ? 'it may go on' : `asked to ${word}`;
+        run.report.line(working ? said : 'No migrate works on these databases now.');
+        return { working };
       },
     }),
   ),

@@ -38,6 +38,17 @@ export async function takeLock(
   return client;
 }
 
+/** Whether a tool works on the database of this session. */
+export async function isLocked(client: pg.Client): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from pg_locks l where l.locktype = 'advisory' and l.classid = $1 and l.objid = $2
+       and l.granted and l.database = (
+         select d.oid from pg_database d where d.datname = current_database())`,
+    [...lockKeys],
+  );
+  return rowCount !== 0;
+}
+
 async function holderOf(client: pg.Client): Promise<string> {
   const { rows } = await client.query<{
     pid: number;

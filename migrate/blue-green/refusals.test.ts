@@ -109,3 +109,20 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
     expect(said).toContain('note: blue: nothing of "reverse" fills public.note');
   });
 });
+
+describe('commands in a wrong order', () => {
+  it('a word for a tool is said to nobody where nothing is prepared, or no tool works', async () => {
+    for (const word of ['pause', 'resume', 'stop']) {
+      await expect(tables.run(word), word).rejects.toThrow(/^Nothing is prepared: "migrate prepare"/);
+    }
+    await tables.runAll('prepare');
+    expect(await tables.run('stop')).toContain('No migrate works on these databases now.');
+    await tables.runAll('abort');
+  });
+
+  it('a refusal names the command that was given', async () => {
+    await expect(tables.run('foreign', '--side', 'blue')).rejects.toThrow(
+      /^"migrate foreign" has nothing to do in phase "none"\. /,
+    );
+  });
+});

@@ -64,7 +64,7 @@ export async function runCommand(
     const prepared: Run = { blue, green, mapping, routes, report, signal };
     if (command.act !== undefined) {
       const { phase } = await standing(blue, green, routes.forward.tables.length);
-      const refusal = refusalOf(command.act, phase);
+      const refusal = refusalOf(command.act, phase, command.name);
       if (refusal !== undefined) throw new Failure(refusal);
     }
     return await command.run(prepared, input);

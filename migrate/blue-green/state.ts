@@ -104,10 +104,10 @@ export function phasesOf(act: Act): readonly Phase[] {
   return begins[act];
 }
 
-/** Why a command cannot begin now; undefined: it can. */
-export function refusalOf(act: Act, phase: Phase): string | undefined {
+/** Why a command that does this cannot begin now; undefined: it can. */
+export function refusalOf(act: Act, phase: Phase, command: string = act): string | undefined {
   if (begins[act].includes(phase)) return undefined;
-  return `"migrate ${act}" has nothing to do in phase "${phase}". ${next[phase]}`;
+  return `"migrate ${command}" has nothing to do in phase "${phase}". ${next[phase]}`;
 }
 
 /** Where writes come from and where they are brought, in a phase; undefined: nothing is in step yet. */
