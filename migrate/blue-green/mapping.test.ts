@@ -44,6 +44,16 @@ describe('a mapping says what is wrong with it, where, and what to do', () => {
       /sources\[0\]: 2 columns cannot be the key \(id\); add "keys"/,
     ],
     [
+      'a misspelt field of a check',
+      { ...good, checks: [{ name: 'sum', on: 'blue', violation: 'select 1' }] },
+      /checks\[0\]\.violations: .*\n.*checks\[0\]: .*"violation"/,
+    ],
+    [
+      'half of a check',
+      { ...good, checks: [{ name: 'sum', equal: { blue: 'select 1' } }] },
+      /^shop.json: checks\[0\]\.equal\.green: [^\n]*$/,
+    ],
+    [
       'a table filled twice',
       {
         ...good,

@@ -90,10 +90,8 @@ export async function loadMapping(path: string): Promise<Mapping> {
 export function parseMapping(value: unknown, path: string): Mapping {
   const parsed = mappingSchema.safeParse(value);
   if (!parsed.success) {
-    const lines = parsed.error.issues.map(
-      (issue) => `${path}: ${fieldOf(issue.path)}: ${issue.message}`,
-    );
-    throw new Failure(lines.join('\n'));
+    const lines = parsed.error.issues.flatMap((issue) => sentencesOf(issue, []));
+    throw new Failure(lines.map((line) => `${path}: ${line}`).join('\n'));
   }
   const problems = [
     ...directionProblems('forward', parsed.data.forward),
@@ -130,6 +128,16 @@ function directionProblems(way: string, direction: Direction): readonly string[]
     }
   }
   return problems;
+}
+
+/** Where something may look in several ways, it says what keeps it from the way that is nearest. */
+function sentencesOf(issue: z.core.$ZodIssue, outer: readonly PropertyKey[]): readonly string[] {
+  const path = [...outer, ...issue.path];
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) {
+    return [`${fieldOf(path)}: ${issue.message}`];
+  }
+  const [nearest = []] = issue.errors.toSorted((one, other) => one.length - other.length);
+  return nearest.flatMap((inner) => sentencesOf(inner, path));
 }
 
 /** `forward.tables[0].key` */
