@@ -2,7 +2,7 @@ import { explanation, overview, understand } from './blue-green/arguments.ts';
 import { commands } from './blue-green/commands.ts';
 import { Failure, sentenceOf, sqlStateOf } from './blue-green/failure.ts';
 import { runCommand } from './blue-green/run.ts';
-import { openReport } from './blue-green/screen.ts';
+import { openReport, type Screen } from './blue-green/screen.ts';
 
 // Whoever read our output is gone (a closed terminal, `| head`): that is no reason to fail.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
@@ -26,21 +26,19 @@ async function main(argv: readonly string[]): Promise<number> {
     {
       write: (text) => process.stdout.write(text),
       isTerminal: process.stdout.isTTY === true,
-      columns: process.stdout.columns ?? 80,
+      columns: () => process.stdout.columns ?? 80,
       nowMs: () => performance.now(),
     },
     asJson,
   );
-  const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => stop.abort(new Failure('Stopped; the same command goes on.')));
-  }
+  const stop = endOnSignals(report);
   const places = { blue: process.env.MIGRATE_BLUE_URL, green: process.env.MIGRATE_GREEN_URL };
   try {
     const answer = await runCommand(command, input, places, report, stop.signal);
     if (asJson) process.stdout.write(`${JSON.stringify({ ok: true, ...answer })}\n`);
     return 0;
   } catch (error) {
+    report.end();
     const expected = error instanceof Failure || sqlStateOf(error) !== '';
     if (asJson) {
       process.stdout.write(`${JSON.stringify({ ok: false, error: sentenceOf(error) })}\n`);
@@ -51,4 +49,30 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     return 1;
   }
+}
+
+/** `npm run` passes on what the terminal has sent already, so one Ctrl-C may come twice at once. */
+const againAfterMs = 500;
+const sayAfterMs = 1_000;
+
+/** The first signal asks the command to end, which it does where it may; the next one ends it there. */
+function endOnSignals(report: Screen): AbortController {
+  const stop = new AbortController();
+  let askedMs: number | undefined;
+  const ask = () => {
+    const nowMs = performance.now();
+    if (askedMs !== undefined && nowMs - askedMs > againAfterMs) process.exit(130);
+    if (askedMs !== undefined) return;
+    askedMs = nowMs;
+    stop.abort(new Failure('Stopped; the same command goes on.'));
+    setTimeout(() => {
+      report.end();
+      process.stderr.write(
+        'It ends after the statement that is under way. Ctrl-C again ends it at once, which loses ' +
+          'nothing: the next command goes on from there.\n',
+      );
+    }, sayAfterMs).unref();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, ask);
+  return stop;
 }

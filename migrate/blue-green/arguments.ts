@@ -84,7 +84,8 @@ export function overview(commands: readonly Command[]): string {
     ...commands.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`),
     '',
     '"migrate help <command>" explains one, with an example. docs/migrate/ has a runbook.',
-    'Exit codes: 0 done, 1 failed (a sentence says why), 2 the command line is wrong.',
+    'Exit codes: 0 done, 1 failed (a sentence says why), 2 the command line is wrong, 130 a second',
+    'Ctrl-C ended it in the middle.',
   ].join('\n');
 }
 

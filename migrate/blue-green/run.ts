@@ -70,6 +70,8 @@ export async function runCommand(
     return await command.run(prepared, input);
   } catch (error) {
     if (lost.signal.aborted) throw lost.signal.reason;
+    // Who waited for something is told so in words of its own.
+    if (stop.aborted && error instanceof Error && error.name === 'AbortError') throw stop.reason;
     throw error;
   } finally {
     await Promise.allSettled(opened.map((database) => database.close()));

@@ -4,8 +4,14 @@ import type { Progress, Report } from './migration.ts';
 export interface Terminal {
   write(text: string): void;
   readonly isTerminal: boolean;
-  readonly columns: number;
+  /** As wide as it is now. */
+  columns(): number;
   nowMs(): number;
+}
+
+/** A report that ends: what else is written does not stand behind what was drawn last. */
+export interface Screen extends Report {
+  end(): void;
 }
 
 /** Plain lines say progress this often. */
@@ -13,7 +19,7 @@ const lineEveryMs = 5_000;
 const drawEveryMs = 200;
 
 /** On a terminal one line that is drawn again; elsewhere a line every few seconds; mute for --json. */
-export function openReport(terminal: Terminal, mute: boolean): Report {
+export function openReport(terminal: Terminal, mute: boolean): Screen {
   let lastMs = Number.NEGATIVE_INFINITY;
   let drawn = false;
   const wipe = () => {
@@ -36,9 +42,10 @@ export function openReport(terminal: Terminal, mute: boolean): Report {
         return;
       }
       wipe();
-      terminal.write(text.slice(0, Math.max(20, terminal.columns - 1)));
+      terminal.write(text.slice(0, Math.max(20, terminal.columns() - 1)));
       drawn = true;
     },
+    end: wipe,
   };
 }
 

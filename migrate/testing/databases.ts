@@ -98,7 +98,7 @@ export async function migrate(pair: Places, ...args: readonly string[]): Promise
   const write = (text: string) => {
     output += text;
   };
-  const report = openReport({ write, isTerminal: false, columns: 80, nowMs: () => 0 }, false);
+  const report = openReport({ write, isTerminal: false, columns: () => 80, nowMs: () => 0 }, false);
   const stop = new AbortController();
   await runCommand(asked.command, asked.input, pair, report, stop.signal);
   return output;
