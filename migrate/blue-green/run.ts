@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { Answer, Command, Input } from './command.ts';
 import { readControl } from './control.ts';
 import { type Database, openDatabase } from './database.ts';
-import { Failure } from './failure.ts';
+import { Failure, sentenceOf, sqlStateOf } from './failure.ts';
 import { takeLock } from './lock.ts';
 import { loadMapping, type Mapping } from './mapping.ts';
 import { mend } from './mend.ts';
@@ -35,11 +35,7 @@ export async function runCommand(
   const run = randomUUID().slice(0, 8);
   const use = command.exclusive ? 'work' : 'look';
   const lost = new AbortController();
-  const onLost = (error: Error) => {
-    lost.abort(
-      new Failure(`A connection broke (${error.message}). Start the command again: it goes on.`),
-    );
-  };
+  const onLost = (error: Error) => lost.abort(brokenOff(error));
   const opened: Database[] = [];
   const locks: pg.Client[] = [];
   try {
@@ -67,16 +63,32 @@ export async function runCommand(
       const refusal = refusalOf(command.act, phase, command.name);
       if (refusal !== undefined) throw new Failure(refusal);
     }
-    return await command.run(prepared, input);
+    const answer = await command.run(prepared, input);
+    // Whoever goes on until it is asked to end was not asked: it only saw that it cannot go on.
+    if (lost.signal.aborted) throw lost.signal.reason;
+    return answer;
   } catch (error) {
     if (lost.signal.aborted) throw lost.signal.reason;
     // Who waited for something is told so in words of its own.
     if (stop.aborted && error instanceof Error && error.name === 'AbortError') throw stop.reason;
-    throw error;
+    throw isBreak(error) ? brokenOff(error) : error;
   } finally {
     await Promise.allSettled(opened.map((database) => database.close()));
     await Promise.allSettled(locks.map((client) => client.end()));
   }
+}
+
+const brokenOff = (error: unknown) =>
+  new Failure(`A connection broke (${sentenceOf(error)}). Start the command again: it goes on.`, {
+    cause: error,
+  });
+
+/** The server has ended a session, or the network did. */
+function isBreak(error: unknown): boolean {
+  const isTold = /^(57P|08|ECONNRESET$|ECONNREFUSED$|EPIPE$|ETIMEDOUT$)/.test(sqlStateOf(error));
+  // The driver's own words, without a code.
+  const words = /^Connection terminated|not queryable$/;
+  return isTold || (error instanceof Error && words.test(error.message));
 }
 
 /**

@@ -60,6 +60,28 @@ describe('Ctrl-C', () => {
   });
 });
 
+it.each([
+  ['first', 'asc'],
+  ['last', 'desc'],
+])('where the server ends its %s session, follow fails and says what to do', async (_, order) => {
+  await migrate(pair, 'copy');
+  const tool = startTool(pair, ['follow', '--interval-ms', '50']);
+  const sessions = () =>
+    query(
+      pair.green,
+      `select a.pid from pg_stat_activity a where a.datname = current_database()
+         and a.application_name like 'migrate-tool/%/work' order by a.backend_start ${order}`,
+    );
+  await vi.waitFor(async () => expect(await sessions()).toHaveLength(2), 20_000);
+  await sleep(1_000);
+  const [session] = await sessions();
+  await query(pair.green, 'select pg_terminate_backend($1)', [session?.pid]);
+  await query(pair.blue, "update customer set full_name = 'Some One' where id = 1");
+  const { code, output } = await tool.ended;
+  expect(code).toBe(1);
+  expect(output).toMatch(/^A connection broke \(.*\)\. Start the command again: it goes on\.$/m);
+});
+
 it('what is said at the end stands on a line of its own, on a terminal of any width', () => {
   let written = '';
   const report = openReport(
