@@ -41,7 +41,9 @@ async function main(argv: readonly string[]): Promise<number> {
     report.end();
     const expected = error instanceof Failure || sqlStateOf(error) !== '';
     if (asJson) {
-      process.stdout.write(`${JSON.stringify({ ok: false, error: sentenceOf(error) })}\n`);
+      const found = error instanceof Failure ? error.found : {};
+      const said = { ok: false, error: sentenceOf(error), ...found };
+      process.stdout.write(`${JSON.stringify(said)}\n`);
     } else if (expected) {
       process.stderr.write(`${sentenceOf(error)}\n`);
     } else {

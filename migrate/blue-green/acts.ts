@@ -38,6 +38,9 @@ export async function runFollow(run: Run, input: Input): Promise<Answer> {
   return {};
 }
 
+/** So many rows are named in one answer; all of them are kept for `repair`. */
+const differencesSaid = 1_000;
+
 /** Compares both sides, lists what it finds, and refuses where they differ. */
 export async function verified(run: Run, input: Input): Promise<Verdict> {
   const verdict = await verify(run, {
@@ -55,6 +58,7 @@ export async function verified(run: Run, input: Input): Promise<Verdict> {
       `verify: ${differences.length}${verdict.more ? ' or more' : ''} rows differ, ` +
         `${broken.length} checks do not hold (${rows} rows compared in ${ms} ms). ` +
         '"migrate repair --side ... --found" restores rows from the other side.',
+      { found: { ...verdict, differences: differences.slice(0, differencesSaid) } },
     );
   }
   const rest = untouched > 0 ? `, ${untouched} others are untouched since they agreed` : '';

@@ -90,7 +90,9 @@ export const commands: readonly Command[] = [
       const found = await plan(run);
       for (const line of found.lines) run.report.line(line);
       for (const warning of found.warnings) run.report.line(`note: ${warning}`);
-      if (found.refusals.length > 0) throw new Failure(found.refusals.join('\n'));
+      if (found.refusals.length > 0) {
+        throw new Failure(found.refusals.join('\n'), { found: { ...found } });
+      }
       run.report.line('Nothing stands in the way.');
       return { ...found };
     },

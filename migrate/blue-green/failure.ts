@@ -1,6 +1,17 @@
-/** What the operator can mend; the message is a sentence that says what to do. */
+/**
+ * What the operator can mend; the message is a sentence that says what to do. `found` is what a
+ * program reads of it, beside the sentence.
+ */
 export class Failure extends Error {
   override readonly name = 'Failure';
+  readonly found: Readonly<Record<string, unknown>>;
+  constructor(
+    message: string,
+    { found = {}, ...options }: ErrorOptions & { found?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, options);
+    this.found = found;
+  }
 }
 
 /** The SQLSTATE of an error that PostgreSQL has sent, '' for any other. */
