@@ -4,6 +4,10 @@ import { Failure, sentenceOf, sqlStateOf } from './blue-green/failure.ts';
 import { runCommand } from './blue-green/run.ts';
 import { openReport, type Screen } from './blue-green/screen.ts';
 
+/** `npm run` passes on what the terminal has sent already, so one Ctrl-C may come twice at once. */
+const againAfterMs = 500;
+const sayAfterMs = 1_000;
+
 // Whoever read our output is gone (a closed terminal, `| head`): that is no reason to fail.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
@@ -52,10 +56,6 @@ async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
 }
-
-/** `npm run` passes on what the terminal has sent already, so one Ctrl-C may come twice at once. */
-const againAfterMs = 500;
-const sayAfterMs = 1_000;
 
 /** The first signal asks the command to end, which it does where it may; the next one ends it there. */
 function endOnSignals(report: Screen): AbortController {

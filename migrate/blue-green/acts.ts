@@ -16,14 +16,14 @@ import { switchOver } from './switch.ts';
 import { isSound, type Verdict, verify } from './verify.ts';
 
 const paceAsked = (input: Input): PaceOptions => ({
-  workers: input.count('workers', 4, 1, 64),
-  activeMax: input.countIfGiven('active-max', 0, 1e6),
-  replicaLagMsMax: input.countIfGiven('replica-lag-ms', 0, 1e9),
+  workers: input.count('workers', 4),
+  activeMax: input.countIfGiven('active-max'),
+  replicaLagMsMax: input.countIfGiven('replica-lag-ms'),
 });
 
 /** Fills green. */
 export async function runCopy(run: Run, input: Input): Promise<Answer> {
-  const rowsPerSecondMax = input.countIfGiven('rows-per-second', 1, 1e9);
+  const rowsPerSecondMax = input.countIfGiven('rows-per-second');
   const outcome = await copy(run, { ...paceAsked(input), rowsPerSecondMax });
   return { outcome };
 }
@@ -31,8 +31,8 @@ export async function runCopy(run: Run, input: Input): Promise<Answer> {
 /** Keeps the other side in step. */
 export async function runFollow(run: Run, input: Input): Promise<Answer> {
   await follow(run, {
-    batchMax: input.count('batch', 5_000, 1, 100_000),
-    intervalMs: input.count('interval-ms', 200, 1, 60_000),
+    batchMax: input.count('batch', 5_000),
+    intervalMs: input.count('interval-ms', 200),
     untilCaughtUp: input.flag('once'),
   });
   return {};
@@ -46,7 +46,7 @@ export async function verified(run: Run, input: Input): Promise<Verdict> {
   const verdict = await verify(run, {
     ...paceAsked(input),
     all: input.flag('all'),
-    differencesMax: input.count('differences-max', 200_000, 1, 1e6),
+    differencesMax: input.count('differences-max', 200_000),
   });
   for (const { side, table, key, kind } of verdict.differences.slice(0, 20)) {
     run.report.line(`${side}: ${table} ${JSON.stringify(key)} ${kind}`);
@@ -80,9 +80,9 @@ export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const before = await sample(run, phase === 'watching' ? 'green' : 'blue', figuresSeconds);
   const timeline = await switchOver(run, {
-    holdMsMax: input.count('hold-ms', 2_000, 50, 60_000),
-    lockMsMax: input.count('lock-ms', 100, 1, 10_000),
-    attemptsMax: input.count('attempts', 10, 1, 1_000),
+    holdMsMax: input.count('hold-ms', 2_000),
+    lockMsMax: input.count('lock-ms', 100),
+    attemptsMax: input.count('attempts', 10),
     noticeMs: 0,
   });
   for (const { step, ms } of timeline.steps)

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util';
 import type { Command, Input, Option } from './command.ts';
-import { Failure } from './failure.ts';
 
 /** What every command takes. */
 export const generalOptions: Readonly<Record<string, Option>> = {
@@ -48,6 +47,8 @@ export function understand(argv: readonly string[], commands: readonly Command[]
       allowPositionals: false,
     });
     if (values.help === true) return { asks: 'help', command };
+    const wrong = wrongOf(values, options);
+    if (wrong !== undefined) return { asks: 'nothing', sentence: wrong };
     return { asks: 'run', command, input: inputOf(values) };
   } catch (error) {
     const said = error instanceof Error ? (error.message.split('. ')[0] ?? '') : String(error);
@@ -55,22 +56,35 @@ export function understand(argv: readonly string[], commands: readonly Command[]
   }
 }
 
+/** What of it is no number, or too small, or missing: said before anything is begun. */
+function wrongOf(
+  values: Readonly<Record<string, unknown>>,
+  options: Readonly<Record<string, Option>>,
+): string | undefined {
+  for (const [name, { range }] of Object.entries(options)) {
+    const given = [values[name]].flat().filter((value) => typeof value === 'string');
+    for (const text of range === undefined ? [] : given) {
+      const [min, max] = range ?? [0, 0];
+      if (/^\d{1,12}$/.test(text) && Number(text) >= min && Number(text) <= max) continue;
+      return `--${name} ${text}: write a whole number from ${min} to ${max}.`;
+    }
+  }
+  return values.mapping === undefined ? 'Say --mapping FILE.' : undefined;
+}
+
 function inputOf(values: Readonly<Record<string, unknown>>): Input {
   const texts = (name: string) =>
     [values[name]].flat().filter((value): value is string => typeof value === 'string');
-  const countIfGiven = (name: string, min: number, max: number) => {
+  const countIfGiven = (name: string) => {
     const text = texts(name).at(-1);
-    if (text === undefined) return undefined;
-    const count = Number(text);
-    if (/^\d{1,12}$/.test(text) && count >= min && count <= max) return count;
-    throw new Failure(`--${name} ${text}: write a whole number from ${min} to ${max}.`);
+    return text === undefined ? undefined : Number(text);
   };
   return {
     flag: (name) => values[name] === true,
     text: (name) => texts(name).at(-1),
     texts,
     countIfGiven,
-    count: (name, absent, min, max) => countIfGiven(name, min, max) ?? absent,
+    count: (name, absent) => countIfGiven(name) ?? absent,
   };
 }
 

@@ -6,6 +6,8 @@ export interface Option {
   readonly type: 'boolean' | 'string';
   readonly value?: string;
   readonly multiple?: boolean;
+  /** It is a whole number from one to the other. */
+  readonly range?: readonly [number, number];
   readonly about: string;
 }
 
@@ -14,10 +16,10 @@ export interface Input {
   flag(name: string): boolean;
   text(name: string): string | undefined;
   texts(name: string): readonly string[];
-  /** A whole number; refuses anything else, and what lies outside. */
-  count(name: string, absent: number, min: number, max: number): number;
+  /** Of an option with a range. */
+  count(name: string, absent: number): number;
   /** As `count`; undefined where the option does not stand. */
-  countIfGiven(name: string, min: number, max: number): number | undefined;
+  countIfGiven(name: string): number | undefined;
 }
 
 /** What a command has to say at its end, for `--json`; lines are printed while it works. */

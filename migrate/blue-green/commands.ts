@@ -20,10 +20,16 @@ import { status, statusLines } from './status.ts';
 import { stepDown } from './switch.ts';
 
 const paceOptions: Readonly<Record<string, Option>> = {
-  workers: { type: 'string', value: 'N', about: 'How much runs at a time, at most; default 4.' },
+  workers: {
+    type: 'string',
+    value: 'N',
+    range: [1, 64],
+    about: 'How much runs at a time, at most; default 4.',
+  },
   'active-max': {
     type: 'string',
     value: 'N',
+    range: [0, 1e6],
     about:
       'It slows down where others have more transactions open on the live side; default: half as ' +
       'many again as before it began, and one.',
@@ -31,20 +37,32 @@ const paceOptions: Readonly<Record<string, Option>> = {
   'replica-lag-ms': {
     type: 'string',
     value: 'MS',
+    range: [0, 1e9],
     about: 'It waits while a replica of the live side lags more.',
   },
 };
 const copyOptions: Readonly<Record<string, Option>> = {
   ...paceOptions,
-  'rows-per-second': { type: 'string', value: 'N', about: 'The copy goes no faster.' },
+  'rows-per-second': {
+    type: 'string',
+    value: 'N',
+    range: [1, 1e9],
+    about: 'The copy goes no faster.',
+  },
 };
 const followOptions: Readonly<Record<string, Option>> = {
   'interval-ms': {
     type: 'string',
     value: 'MS',
+    range: [1, 60_000],
     about: 'Pause where nothing is pending; default 200.',
   },
-  batch: { type: 'string', value: 'N', about: 'Changes in a batch; default 5000.' },
+  batch: {
+    type: 'string',
+    value: 'N',
+    range: [1, 100_000],
+    about: 'Changes in a batch; default 5000.',
+  },
   once: { type: 'boolean', about: 'Ends when nothing is pending, instead of going on.' },
 };
 const verifyOptions: Readonly<Record<string, Option>> = {
@@ -55,6 +73,7 @@ const verifyOptions: Readonly<Record<string, Option>> = {
   'differences-max': {
     type: 'string',
     value: 'N',
+    range: [1, 1e6],
     about: 'Compares no further once so many rows differ, and fails; default 200000.',
   },
 };
@@ -64,14 +83,21 @@ const switchOptions: Readonly<Record<string, Option>> = {
   'hold-ms': {
     type: 'string',
     value: 'MS',
+    range: [50, 60_000],
     about: 'Writers wait this long at most, then the old side goes on; default 2000.',
   },
   'lock-ms': {
     type: 'string',
     value: 'MS',
+    range: [1, 10_000],
     about: 'How long an attempt waits for writers in flight; default 100.',
   },
-  attempts: { type: 'string', value: 'N', about: 'Attempts to fence; default 10.' },
+  attempts: {
+    type: 'string',
+    value: 'N',
+    range: [1, 1_000],
+    about: 'Attempts to fence; default 10.',
+  },
   'no-verify': { type: 'boolean', about: 'Does not compare everything before (it was just done).' },
 };
 
