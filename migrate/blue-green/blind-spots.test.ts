@@ -33,7 +33,7 @@ describe('databases that are not what they are called', () => {
 });
 
 describe('a mapping that would fail, or lose something, long after the copy', () => {
-  const file = join(tmpdir(), `migrate-refusals-${process.pid}.json`);
+  const file = join(tmpdir(), `migrate-blind-spots-${process.pid}.json`);
   afterAll(() => rm(file, { force: true }));
   const planned = async (mapping: Readonly<Record<string, unknown>>) => {
     await writeFile(file, JSON.stringify({ name: 'other', ...mapping }));
