@@ -293,12 +293,13 @@ async function rangesOf(
   const ranges =
     own.length > 0
       ? own.map(({ low, high }) => ({ low, high }))
-      : await cut(route, table, last?.low ?? null);
+      : await cut(run, route, table, last?.low ?? null);
   await replaceRanges(client, name, last?.id ?? 0, ranges);
   return readVerifiedRanges(client, name);
 }
 
 async function cut(
+  run: Run,
   route: Route,
   table: ResolvedTable,
   from: KeyRange['low'],
@@ -307,9 +308,12 @@ async function cut(
     const ranges: KeyRange[] = [];
     let low = from;
     for (;;) {
+      run.signal.throwIfAborted();
       const { rows }: pg.QueryResult<{ key: string[] }> = await client.query(nextBound(table, low));
       const high: readonly string[] | null = rows[0]?.key ?? null;
       ranges.push({ low, high });
+      const phase = `verify: cutting ${textOf(table.target)}`;
+      run.report.progress({ phase, rowsDone: ranges.length * table.rangeRows });
       if (high === null) return ranges;
       low = high;
     }
