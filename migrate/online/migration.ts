@@ -60,7 +60,9 @@ export function migrationOf(file: string, text: string): Migration {
 export async function readMigrations(directory: string): Promise<readonly Migration[]> {
   const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).sort();
   const migrations = await Promise.all(
-    files.map(async (file) => migrationOf(file, await readFile(join(directory, file), 'utf8'))),
+    files.map(async (file) =>
+      migrationOf(file, textOf(file, await readFile(join(directory, file)))),
+    ),
   );
   for (const [index, migration] of migrations.entries()) {
     if (migration.number === migrations[index - 1]?.number) {
@@ -68,4 +70,15 @@ export async function readMigrations(directory: string): Promise<readonly Migrat
     }
   }
   return migrations;
+}
+
+/** The text of a file, without the mark that some editors put before it; throws where it is not UTF-8. */
+function textOf(file: string, bytes: Uint8Array): string {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (!text.includes('\0')) return text;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  throw new Error(`${file}: it is not a text in UTF-8; save it as such`);
 }

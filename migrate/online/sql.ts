@@ -7,8 +7,6 @@ export interface Statement {
   /** Where it begins in its file, from 1. */
   readonly line: number;
   readonly node: Node;
-  /** Its tokens, comments left out. */
-  readonly tokens: readonly Token[];
   /** `--` comments since the statement before, each with its line. */
   readonly comments: readonly Comment[];
 }
@@ -48,30 +46,47 @@ export function readStatements(text: string): {
   readonly rest: readonly Comment[];
 } {
   const bytes = Buffer.from(text);
-  const lineAt = (byte: number) => bytes.subarray(0, byte).toString().split('\n').length;
   if (text.trim() === '') return { statements: [], rest: [] };
+  const lineAt = linesOf(bytes);
   const tokens = scanned(text);
   const comments = tokens
     .filter(({ tokenName }) => tokenName === 'SQL_COMMENT')
     .map((token) => ({ text: token.text, line: lineAt(token.start), start: token.start }));
-  const spoken = spokenOf(tokens);
-  let former = 0;
-  const statements = parsed(text, lineAt).map(({ stmt, stmt_location, stmt_len }) => {
+  const [spoken, said] = [spokenOf(tokens).values(), comments.values()];
+  let [token, comment] = [spoken.next(), said.next()];
+  const statements = parsed(text).map(({ stmt, stmt_location, stmt_len }) => {
     const begin = stmt_location ?? 0;
     const end = stmt_len === undefined || stmt_len === 0 ? bytes.length : begin + stmt_len;
-    const own = spoken.filter(({ start }) => start >= begin && start < end);
-    const first = own[0]?.start ?? begin;
-    const statement = {
+    // Semicolons before it are nobody's.
+    while (!token.done && token.value.start < begin) token = spoken.next();
+    const first = token.done ? begin : token.value.start;
+    const before: Comment[] = [];
+    for (; !comment.done && comment.value.start < end; comment = said.next()) {
+      before.push(comment.value);
+    }
+    return {
       text: bytes.subarray(first, end).toString().trim(),
       line: lineAt(first),
       node: stmt,
-      tokens: own,
-      comments: comments.filter(({ start }) => start >= former && start < end),
+      comments: before,
     };
-    former = end;
-    return statement;
   });
-  return { statements, rest: comments.filter(({ start }) => start >= former) };
+  return { statements, rest: comment.done ? [] : [comment.value, ...said] };
+}
+
+/** Tells the line, from 1, of a place in bytes. */
+function linesOf(bytes: Buffer): (byte: number) => number {
+  const ends: number[] = [];
+  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) ends.push(at);
+  return (byte) => {
+    let [low, high] = [0, ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((ends[middle] ?? 0) < byte) low = middle + 1;
+      else high = middle;
+    }
+    return low + 1;
+  };
 }
 
 /** The tokens of any text in PostgreSQL's lexis, such as a function's body. */
@@ -94,15 +109,18 @@ function scanned(text: string): readonly ScanToken[] {
   }
 }
 
-function parsed(text: string, lineAt: (byte: number) => number) {
+function parsed(text: string) {
   try {
     return (parseSync(text).stmts ?? []).flatMap(({ stmt, stmt_location, stmt_len }) =>
       stmt === undefined ? [] : [{ stmt, stmt_location, stmt_len }],
     );
   } catch (error) {
+    if (error instanceof RangeError) {
+      throw new SqlUnreadable('an expression in it is nested too deep to be read', 1);
+    }
     if (!(error instanceof SqlError)) throw error;
-    const at = error.sqlDetails?.cursorPosition ?? 0;
-    // The grammar counts characters, the lines are the same.
-    throw new SqlUnreadable(error.message, lineAt(Math.max(0, at)));
+    // The grammar counts characters here, from 1.
+    const before = [...text].slice(0, Math.max(0, error.sqlDetails?.cursorPosition ?? 0));
+    throw new SqlUnreadable(error.message, before.filter((one) => one === '\n').length + 1);
   }
 }

@@ -48,12 +48,26 @@ export function collationOf({ collClause }: ColumnDef): string {
 
 /** Every node of a kind below a node, itself included. */
 export function every(kind: string, tree: unknown): readonly object[] {
-  if (Array.isArray(tree)) return tree.flatMap((item) => every(kind, item));
-  if (typeof tree !== 'object' || tree === null) return [];
-  return Object.entries(tree).flatMap(([key, value]) => [
-    ...(key === kind && typeof value === 'object' && value !== null ? [value] : []),
-    ...every(kind, value),
-  ]);
+  return nodesOf(tree).flatMap(({ key, node }) => (key === kind ? [node] : []));
+}
+
+/**
+ * All objects below one, with the key that each stands under, as they are written. Not by recursion: a
+ * sum of ten thousand parts is as deep.
+ */
+export function nodesOf(tree: unknown): readonly { readonly key: string; readonly node: object }[] {
+  const found: { key: string; node: object }[] = [];
+  const left: { key: string; node: unknown }[] = [{ key: '', node: tree }];
+  for (let one = left.pop(); one !== undefined; one = left.pop()) {
+    const { key, node } = one;
+    if (typeof node !== 'object' || node === null) continue;
+    found.push({ key, node });
+    const below = Array.isArray(node)
+      ? node.map((item: unknown) => ({ key: '', node: item }))
+      : Object.entries(node).map(([name, value]) => ({ key: name, node: value as unknown }));
+    left.push(...below.reverse());
+  }
+  return found;
 }
 
 /** The columns that an expression names. */
