@@ -133,6 +133,11 @@ const schema: readonly Command[] = [
     details: ['Needs no database. The rules: docs/migrate/lint-rules.md.'],
     options: {
       directory: { type: 'string', value: 'DIR', about: 'Other files than those of this release.' },
+      'oldest-postgres': {
+        type: 'string',
+        value: 'N',
+        about: 'The oldest major version of PostgreSQL that must know the statements (15).',
+      },
       json,
     },
     example: [

@@ -16,10 +16,14 @@ export async function schemaStatus(input: Input, terminal: Terminal): Promise<nu
   const { owner } = await reachableAddresses(readConfig());
   const { applied, pending, unknown, underWay } = await statusOf(owner);
   const newer = new Set(unknown.map(({ number }) => number));
-  const begun = new Set(underWay.map(({ number }) => number));
+  const begunOf = (direction: string) =>
+    new Set(underWay.filter((row) => row.direction === direction).map(({ number }) => number));
+  const [begun, halfGone] = [begunOf('up'), begunOf('down')];
+  const half = applied.find(({ number }) => halfGone.has(number));
   const rows = [
     ...applied.map(({ number, name, phase, appliedAt }) => {
-      const state = newer.has(number) ? 'from a newer release' : 'applied';
+      const known = newer.has(number) ? 'from a newer release' : 'applied';
+      const state = halfGone.has(number) ? 'taken back in part' : known;
       return { number, name, phase, state, applied_at: appliedAt.toISOString() };
     }),
     ...pending.map(({ number, name, phase }) => {
@@ -38,9 +42,10 @@ export async function schemaStatus(input: Input, terminal: Terminal): Promise<nu
       row.applied_at ?? '',
     ]);
     terminal.out(table(heading, cells));
-    terminal.out(pending.length === 0 ? 'This release can start.' : 'Run `schema up` first.');
+    const ready = pending.length === 0 ? 'This release can start.' : 'Run `schema up` first.';
+    terminal.out(half ? `Run \`schema down --to ${half.number - 1}\` to its end first.` : ready);
   }
-  return pending.length === 0 ? 0 : 1;
+  return pending.length === 0 && half === undefined ? 0 : 1;
 }
 
 /** `gatehouse schema up` */
@@ -112,7 +117,8 @@ function planLines({ sql, locks, secondsAbout }: PlannedStatement): readonly str
 /** `gatehouse schema lint` */
 export async function schemaLint(input: Input, terminal: Terminal): Promise<number> {
   const migrations = await releasedMigrations(input.text('directory'));
-  const readings = await readingsOf(migrations);
+  const oldestPostgres = numberOf(input, 'oldest-postgres', 'a major version of PostgreSQL');
+  const readings = await readingsOf(migrations, oldestPostgres);
   const findings = readings.flatMap((reading) => reading.findings);
   const refused = findings.filter(({ excuse }) => excuse === undefined);
   if (input.flag('json')) {
@@ -157,10 +163,14 @@ function teller(input: Input, terminal: Terminal): (notice: Notice) => void {
   return (notice) => terminal.out(JSON.stringify(notice));
 }
 
-function numberOf(input: Input, name: string): number | undefined {
+function numberOf(
+  input: Input,
+  name: string,
+  what = 'the number of a migration',
+): number | undefined {
   const text = input.text(name);
   if (text === undefined) return undefined;
-  if (!/^\d{1,4}$/.test(text)) throw new Failure(`--${name} is the number of a migration.`);
+  if (!/^\d{1,4}$/.test(text)) throw new Failure(`--${name} is ${what}.`);
   return Number(text);
 }
 

@@ -8,9 +8,9 @@ export interface Wanted {
   readonly mode: LockMode;
 }
 
-/** A session that has what we want. */
+/** A session that has what we want, or a prepared transaction, which has no process. */
 export interface Blocker {
-  readonly pid: number;
+  readonly pid: number | undefined;
   readonly relation: string;
   readonly mode: string;
   readonly applicationName: string;
@@ -47,17 +47,18 @@ async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<r
   const found: Seen[] = [];
   for (const { relation, mode } of wanted) {
     const { rows } = await client.query<{
-      pid: number;
+      pid: number | null;
       virtualtransaction: string;
       mode: string;
       application_name: string | null;
       seconds: number | null;
       background: boolean;
     }>(
-      `select l.pid, l.virtualtransaction, l.mode, a.application_name, a.usesysid is null as background,
+      `select l.pid, l.virtualtransaction, l.mode, a.application_name,
+         l.pid is not null and a.usesysid is null as background,
          extract(epoch from clock_timestamp() - a.xact_start)::float as seconds
        from pg_locks l left join pg_stat_activity a on a.pid = l.pid
-       where l.locktype = 'relation' and l.granted and l.pid <> pg_backend_pid()
+       where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
          and l.database = (select oid from pg_database where datname = current_database())
          and l.relation = to_regclass($1) and l.mode = any($2)
        limit 50`,
@@ -65,7 +66,7 @@ async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<r
     );
     for (const row of rows) {
       found.push({
-        pid: row.pid,
+        pid: row.pid ?? undefined,
         relation,
         mode: row.mode,
         applicationName: row.application_name ?? '',
@@ -82,6 +83,8 @@ async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<r
 export function blockerWords(blocking: readonly Blocker[]): string {
   if (blocking.length === 0) return 'who was in the way has gone';
   const named = blocking.slice(0, 3).map(({ pid, applicationName, seconds, relation }) => {
+    if (pid === undefined)
+      return `a prepared transaction (see pg_prepared_xacts) holds ${relation}`;
     const age = seconds === undefined ? '' : `, a transaction of ${Math.round(seconds)} s`;
     return `pid ${pid} (${applicationName || 'no name'}${age}) holds ${relation}`;
   });

@@ -13,6 +13,8 @@ export interface Limits {
   /** A batch is made larger or smaller until it takes about this long. */
   readonly batchMsGoal: number;
   readonly batchRowsMax: number;
+  /** The first batch, of which nobody knows yet how long it takes. */
+  readonly batchRowsFirstMax: number;
   /** After a batch, this many times its own duration is left to others. */
   readonly batchRest: number;
   /** Batches pause while a replica is further behind. */
@@ -34,6 +36,7 @@ export const defaultLimits: Limits = {
   turnMsMax: 120_000,
   batchMsGoal: 100,
   batchRowsMax: 50_000,
+  batchRowsFirstMax: 5_000,
   batchRest: 1,
   lagBytesMax: 64 * 1024 * 1024,
   waitersMax: 10,

@@ -28,10 +28,11 @@ export async function runBatches(
   former: StepRow | undefined,
 ): Promise<void> {
   const { client, limits } = session;
+  await refuseUnlessKey(session, what, batch);
   await noteBegun(client, id);
   const report = reporter(session, what, await rowsOf(session, batch.table), former?.rowsDone ?? 0);
   let cursor = former?.cursor;
-  let size = batch.rows;
+  let size = Math.min(batch.rows, limits.batchRowsFirstMax);
   let failures = 0;
   for (;;) {
     await whileOthersSuffer(session, what);
@@ -54,6 +55,33 @@ export async function runBatches(
     size = Math.max(1, Math.min(limits.batchRowsMax, Math.floor(size * factor)));
     await sleep(tookMs * limits.batchRest);
   }
+}
+
+/** Rows without a key are in no range; and without an index every range would read the whole table. */
+async function refuseUnlessKey(
+  { client }: Session,
+  what: string,
+  { table, key }: Batch,
+): Promise<void> {
+  const { rows } = await client.query<{ name: string; full: boolean; leads: boolean }>(
+    `select a.attname::text as name, a.attnotnull as full, exists (
+       select from pg_index i where i.indrelid = a.attrelid and i.indkey[0] = a.attnum
+         and i.indisvalid and i.indpred is null) as leads
+     from pg_attribute a where a.attrelid = to_regclass($1) and a.attname = any($2)`,
+    [quoted(table), key],
+  );
+  const nullable = rows.find(({ full }) => !full);
+  if (nullable !== undefined) {
+    throw new MigrationRefused(
+      `${what}: ${nullable.name} of ${table} may be null, and a row without a key is in no range. ` +
+        'Name a key of columns that are never null, such as the primary key.',
+    );
+  }
+  if (rows.find(({ name }) => name === key[0])?.leads !== false) return;
+  throw new MigrationRefused(
+    `${what}: no index of ${table} begins with ${key[0]}, so every range would read the whole table. ` +
+      'Name the primary key, or create an index concurrently before.',
+  );
 }
 
 /** False where a row stayed locked; everything is as it was. */

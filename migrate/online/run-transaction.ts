@@ -15,13 +15,18 @@ export function wantedBy(step: Step, fresh: ReadonlySet<string>): readonly Wante
       return [
         { relation, mode: form.lock },
         ...also.flatMap((one) => (second ? [{ relation: one, mode: second.lock }] : [])),
-      ].filter((one) => one.relation !== '' && !fresh.has(one.relation) && isFelt(one));
+      ].filter((one) => one.relation !== '' && !fresh.has(one.relation) && isRare(one));
     }),
   );
 }
 
+/** Only one may have it at a time, and autovacuum is one that gives way to who asks long enough. */
+function isRare({ mode }: Wanted): boolean {
+  return conflict(mode, 'SHARE UPDATE EXCLUSIVE');
+}
+
 /** Whoever waits for less than this keeps neither readers nor writers waiting. */
-function isFelt({ mode }: Wanted): boolean {
+export function isFelt({ mode }: Wanted): boolean {
   return conflict(mode, 'ROW EXCLUSIVE') || conflict(mode, 'ACCESS SHARE');
 }
 

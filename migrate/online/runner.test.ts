@@ -299,3 +299,71 @@ test('one runner works at a time; the others are told who it is, and give up in 
   await holder.end();
   await up(options(base));
 });
+
+const reversible = {
+  ...base,
+  '0002_more.expand.sql':
+    'alter table item add column more integer;\n-- migrate:commit\n' +
+    'create index concurrently if not exists item_more on item (more);\n' +
+    '-- migrate:down\ndrop index concurrently if exists item_more;\n-- migrate:commit\n' +
+    'alter table item drop column more;',
+};
+
+test('down that was broken off is told, and nothing is applied before it has run to its end', async () => {
+  const next = { ...reversible, '0003_last.expand.sql': 'alter table item add column last text;' };
+  await up(options(reversible));
+  const client = await connect(url);
+  await client.query('create view needs_more as select more from item');
+  await expect(down(options(reversible), 1)).rejects.toThrow(/depend/);
+  expect((await status(options(reversible))).underWay).toMatchObject([{ direction: 'down' }]);
+  await expect(up(options(next))).rejects.toThrow(/0002_more.*part of what it made.*down to 1/s);
+  await client.query('drop view needs_more');
+  await down(options(reversible), 1);
+  await up(options(next));
+  expect((await status(options(next))).pending).toEqual([]);
+});
+
+test('nothing is taken back under a migration that is half done', async () => {
+  const half = (last: string) => ({
+    ...reversible,
+    '0003_half.expand.sql': `create index concurrently if not exists item_pair on item (more, id);\n-- migrate:commit\n${last};\n-- migrate:down\ndrop index concurrently if exists item_pair;`,
+  });
+  const broken = half('alter table item alter column gone set default 1');
+  await expect(up(options(broken))).rejects.toThrow(/column "gone"/);
+  await expect(down(options(broken), 1)).rejects.toThrow(/Migration 3 was begun and is not done/);
+  const mended = half('alter table item alter column more set default 1');
+  await up(options(mended));
+  await down(options(mended), 1);
+  await up(options(mended));
+  const { rows } = await admin.query(
+    `select 1 from pg_indexes where schemaname = 's${schemas.count}' and indexname = 'item_pair'`,
+  );
+  expect(rows).toHaveLength(1);
+});
+
+test('batches by a key that may be null, or that no index has, are refused before the first', async () => {
+  const by = (key: string) => ({
+    ...base,
+    '0002_key.expand.sql': 'create unique index concurrently if not exists u on item (note);',
+    '0003_fill.backfill.sql': `-- migrate:batch item (${key})\nupdate item set label = 'x' where ${key} between $1 and $2;`,
+  });
+  await expect(up(options(by('note')))).rejects.toThrow(/note of item may be null/);
+  await expect(up(options(by('label')))).rejects.toThrow(/no index of item begins with label/);
+  const { rows } = await (await connect(url)).query(`select 1 from item where label = 'x'`);
+  expect(rows).toEqual([]);
+});
+
+test('who holds what only one may have is told, although no writer waits for it', async () => {
+  const check = 'alter table item add constraint c check (id > 0) not valid;';
+  await up(options({ ...base, '0002_check.expand.sql': check }));
+  const holder = await connect(url, 'nightly-vacuum');
+  await holder.query('begin; lock table item in share update exclusive mode');
+  const files = {
+    ...base,
+    '0002_check.expand.sql': check,
+    '0003_valid.expand.sql': 'alter table item validate constraint c;',
+  };
+  await expect(up(options(files))).rejects.toThrow(/nightly-vacuum.*holds item/s);
+  await holder.query('commit');
+  await up(options(files));
+});

@@ -9,7 +9,7 @@ import { MigrationRefused } from './refused.ts';
 import { keepOut } from './releases.ts';
 import { runAlone } from './run-alone.ts';
 import { runBatches } from './run-batches.ts';
-import { inTransaction, wantedBy } from './run-transaction.ts';
+import { inTransaction, isFelt, wantedBy } from './run-transaction.ts';
 import type { Step } from './script.ts';
 import { type Session, withSession } from './session.ts';
 import { loadGrammar } from './sql.ts';
@@ -48,6 +48,7 @@ export async function up(options: OnlineOptions, until = Number.MAX_SAFE_INTEGER
     await takeTurn(session, options.lockKey);
     await ensureJournal(session.client);
     const found = await readStatus(session, options.migrations);
+    refuseHalfDown(found);
     for (const { number, name, phase } of found.unknown) {
       const label = labelOf({ number, name, phase });
       const sentence = `${label} is from a newer release`;
@@ -78,6 +79,7 @@ export async function down(options: OnlineOptions, to: number): Promise<void> {
     await takeTurn(session, options.lockKey);
     await ensureJournal(session.client);
     const { applied, underWay } = await readStatus(session, options.migrations);
+    refuseHalfUp(underWay, to);
     const above = applied.filter(({ number }) => number > to).reverse();
     const readings = await readingsOf(options.migrations);
     const reversible = above.map((row) => {
@@ -102,10 +104,41 @@ export async function down(options: OnlineOptions, to: number): Promise<void> {
   });
 }
 
-/** All readings of all migrations: the earlier ones tell what the later ones meet. */
-export async function readingsOf(migrations: readonly Migration[]): Promise<readonly Reading[]> {
+/** Part of it is gone although it counts as applied: nothing may be built on that. */
+function refuseHalfDown({ applied, underWay }: Status): void {
+  const half = applied.find(({ number }) =>
+    underWay.some((row) => row.direction === 'down' && row.number === number),
+  );
+  if (half === undefined) return;
+  throw new MigrationRefused(
+    `Migration ${labelOf(half)} was being taken back, and that was broken off: part of what it made ` +
+      `is gone. Take it back to the end (down to ${half.number - 1}), then apply it again.`,
+  );
+}
+
+/** What it has done so far stands on what would be taken back. */
+function refuseHalfUp(underWay: readonly StepRow[], to: number): void {
+  const half = underWay.find(
+    ({ direction, number, isDone, rowsDone }) =>
+      direction === 'up' && number > to && (isDone || rowsDone > 0),
+  );
+  if (half === undefined) return;
+  throw new MigrationRefused(
+    `Migration ${half.number} was begun and is not done, so nothing before it may be taken back. ` +
+      'Correct its file if it fails, apply it to the end, then take it back.',
+  );
+}
+
+/**
+ * All readings of all migrations: the earlier ones tell what the later ones meet. `oldestPostgres`:
+ * the oldest major version that they must run on; 15.
+ */
+export async function readingsOf(
+  migrations: readonly Migration[],
+  oldestPostgres = 15,
+): Promise<readonly Reading[]> {
   await loadGrammar();
-  return lint(migrations);
+  return lint(migrations, { oldestPostgres });
 }
 
 function settled(options: OnlineOptions) {
@@ -189,7 +222,8 @@ async function runStep(
   const [only] = step.statements;
   if (only === undefined) return;
   const { batch } = only;
-  if (batch === undefined) await runAlone(session, what, wantedBy(step, reading.fresh), only);
+  const felt = wantedBy(step, reading.fresh).filter(isFelt);
+  if (batch === undefined) await runAlone(session, what, felt, only);
   else await runBatches(session, what, { ...only, batch }, id, former);
   await inTransaction(session, what, [], done);
 }
