@@ -1,9 +1,12 @@
+import type { Node } from 'libpg-query';
 import type { WrittenType } from './tree.ts';
 
 /** What the migrations so far tell of a column. */
 interface Column {
   type: WrittenType;
   notNull: boolean;
+  /** Its values are computed when they are read. */
+  readonly isVirtual: boolean;
   /** '' for the one of the type. */
   collation: string;
 }
@@ -23,6 +26,13 @@ interface Partition {
   readonly isDefault: boolean;
 }
 
+/** How a table is partitioned. */
+export interface PartitionKey {
+  readonly columns: readonly string[];
+  /** By ranges or lists of columns, which a check can say; not by hashes or expressions. */
+  readonly isChecked: boolean;
+}
+
 export type ConstraintKind = 'check' | 'foreign' | 'unique' | 'primary' | 'not null' | 'exclusion';
 
 /** What they tell of a constraint. */
@@ -33,6 +43,8 @@ export interface KnownConstraint {
   /** The column, where the check is `column is not null`. */
   readonly proves?: string;
   readonly references?: string;
+  /** What a check says. */
+  readonly condition?: Node;
 }
 
 /** What they tell of a table. */
@@ -46,9 +58,8 @@ export interface Catalog {
   readonly tables: Map<string, Table>;
   readonly indexes: Map<string, Index>;
   readonly partitions: Map<string, Partition>;
-  /** The columns by which tables are partitioned. */
-  readonly partitionKeys: Map<string, readonly string[]>;
-  /** Domains that have a constraint. */
+  readonly partitionKeys: Map<string, PartitionKey>;
+  /** Domains of which a new column is written row by row, without schema. */
   readonly domains: Set<string>;
   /** Functions that the migrations made, without schema. */
   readonly functions: Set<string>;
@@ -116,4 +127,10 @@ export function defaultOf({ partitions }: Catalog, table: string): readonly stri
   return [...partitions].flatMap(([name, { parent, isDefault }]) =>
     isDefault && parent === table ? [name] : [],
   );
+}
+
+/** A table with its partitions, and theirs: what is done to its columns is done to theirs. */
+export function familyOf(catalog: Catalog, table: string): readonly string[] {
+  const below = [...catalog.partitions].filter(([, { parent }]) => parent === table);
+  return [table, ...below.flatMap(([name]) => familyOf(catalog, name))];
 }

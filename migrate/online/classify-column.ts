@@ -1,6 +1,7 @@
 import type { ColumnDef, Constraint, Node } from 'libpg-query';
-import { type Catalog, constraintsOf, indexesOf, joinedBy } from './catalog.ts';
-import { callsIn, collationOf, nameOf, typeOf, type WrittenType } from './tree.ts';
+import { isDrawn } from './calls.ts';
+import { type Catalog, constraintsOf, familyOf, indexesOf, joinedBy } from './catalog.ts';
+import { collationOf, nameOf, typeOf, type WrittenType } from './tree.ts';
 
 /** What a statement does, as the id of a form, and to which relations. */
 export interface Use {
@@ -12,8 +13,6 @@ export interface Use {
   readonly also?: readonly string[];
 }
 
-/** They give one value for all rows of a statement, so nothing is rewritten. */
-const stable = ['now', 'transaction_timestamp', 'statement_timestamp'];
 const serials = ['serial', 'bigserial', 'smallserial', 'serial2', 'serial4', 'serial8'];
 
 /** What `add column` does: one use per thing that its definition asks for. */
@@ -33,9 +32,11 @@ export function addColumn(relation: string, column: ColumnDef, catalog: Catalog)
   }
   const written = has('CONSTR_DEFAULT')?.raw_expr;
   const value = isNull(written) ? undefined : written;
-  if (isComputed(value)) say('add-column-volatile-default');
-  if (catalog.domains.has(type.name)) say('add-column-domain');
-  if (has('CONSTR_CHECK')) say('add-column-check');
+  if (isDrawn(value, catalog)) say('add-column-volatile-default');
+  if (isConstrained(catalog, type)) say('add-column-domain');
+  // A virtual column has its values already: that none is null is for every row to be looked at.
+  const virtual = generated !== undefined && generated.generated_kind !== 's';
+  if (has('CONSTR_CHECK') || (virtual && has('CONSTR_NOTNULL'))) say('add-column-check');
   if (has('CONSTR_UNIQUE') || has('CONSTR_PRIMARY')) say('add-column-unique');
   const foreign = has('CONSTR_FOREIGN');
   if (foreign) {
@@ -53,9 +54,9 @@ function isNull(value: Node | undefined): boolean {
   return value !== undefined && 'A_Const' in value && value.A_Const.isnull === true;
 }
 
-/** True where every row may get another value: what calls functions that are not known to be stable. */
-function isComputed(value: Node | undefined): boolean {
-  return callsIn(value).some((name) => !stable.includes(name));
+/** By its bare name: which schema a name without one is found in does not stand in the text. */
+function isConstrained({ domains }: Catalog, { name }: WrittenType): boolean {
+  return domains.has(name.split('.').at(-1) ?? name);
 }
 
 /** What `alter column type` does; the earlier migrations tell the type that the column has. */
@@ -73,13 +74,14 @@ export function alterType(
     return { form: 'alter-type', relation, also };
   }
   const reordered = collationOf(definition) !== column.collation;
-  const indexed = indexesOf(catalog, relation).some(
-    ({ columns, isComputed }) => (isComputed || reordered) && columns.includes(name),
-  );
+  const family = familyOf(catalog, relation);
+  const indexed = family
+    .flatMap((one) => indexesOf(catalog, one))
+    .some(({ columns, isComputed }) => (isComputed || reordered) && columns.includes(name));
   if (indexed) return { form: 'alter-type-indexed', relation, also };
-  const checked = constraintsOf(catalog, relation).some(
-    ({ kind, columns, valid }) => kind === 'check' && valid && columns.includes(name),
-  );
+  const checked = family
+    .flatMap((one) => constraintsOf(catalog, one))
+    .some(({ kind, columns, valid }) => kind === 'check' && valid && columns.includes(name));
   return { form: checked ? 'alter-type-checked' : 'alter-type-wider', relation, also };
 }
 
@@ -92,9 +94,19 @@ function sameBytes(former: WrittenType, next: WrittenType): boolean {
   if (former.name === 'text' && next.name === 'varchar') return gets === undefined;
   if (former.name === 'cidr' && next.name === 'inet') return true;
   if (former.name !== next.name) return false;
-  if (next.name === 'text' || next.name === 'inet') return true;
-  if (next.name === 'numeric') return wider && (gets === undefined || hadScale === getsScale);
-  return ['varchar', 'varbit', 'timestamp', 'timestamptz', 'time', 'timetz'].includes(next.name)
-    ? wider
-    : false;
+  if (former.limits.join(' ') === next.limits.join(' ')) return true;
+  if (next.name === 'numeric') {
+    return wider && (gets === undefined || (hadScale ?? 0) === (getsScale ?? 0));
+  }
+  // The first limit of an interval says which fields it has.
+  if (next.name === 'interval') {
+    const whole = gets === undefined || (gets === had && gets === allFields);
+    return whole && (getsScale ?? 6) >= (hadScale ?? 6);
+  }
+  // Of these six digits are all that there are.
+  if (clocks.includes(next.name)) return wider || gets === 6;
+  return ['varchar', 'varbit'].includes(next.name) && wider;
 }
+
+const allFields = 0x7fff;
+const clocks = ['timestamp', 'timestamptz', 'time', 'timetz'];

@@ -1,8 +1,8 @@
-import type { InsertStmt, Node, RangeVar } from 'libpg-query';
+import type { InsertStmt, Node, RangeVar, UpdateStmt } from 'libpg-query';
 import { wildCalls } from './calls.ts';
-import type { Catalog } from './catalog.ts';
+import { type Catalog, constraintsOf, indexesOf } from './catalog.ts';
 import type { Use } from './classify-column.ts';
-import { every, nameOf } from './tree.ts';
+import { columnsIn, every, nameOf, nodesOf, stringsOf } from './tree.ts';
 
 /** Statements that run what stands in them, in whichever depth. */
 const running: readonly string[] = [
@@ -24,22 +24,81 @@ export function ofRows(node: Node, catalog: Catalog, batched: boolean): readonly
   const made = [...every('into', node), ...every('intoClause', node)];
   const uses: readonly Use[] = [
     ...made.map((one) => ({ form: 'create-materialized-view', relation: relationOf(one, 'rel') })),
-    ...every('InsertStmt', node).map((one) => insert(one, batched)),
-    ...changed.map((one) => ({
-      form: batched ? 'update-batch' : 'update-whole',
-      relation: relationOf(one),
-    })),
+    ...every('InsertStmt', node).map((one) => insert(one, batched, catalog)),
+    ...changed.map((one) => change(one, batched, catalog)),
     ...(batched ? [] : lockedRows(node)),
     ...(wild(node, catalog) ? [{ form: 'select-call', relation: '' }] : []),
   ];
-  return uses.length > 0 ? uses : [{ form: 'select', relation: '' }];
+  // What fills or changes a table is slow by itself; of the rest the query may be.
+  return changed.length + made.length > 0 ? uses : [...uses, ...queried(node, uses)];
 }
 
-function insert(statement: InsertStmt, batched: boolean): Use {
+function queried(node: Node, uses: readonly Use[]): readonly Use[] {
+  const isBrief = uses.every(({ form }) => form === 'insert' || form === 'select-call');
+  if (!isBrief) return [];
+  const sources = every('fromClause', node);
+  if (sources.length === 0) return uses.length > 0 ? [] : [{ form: 'select', relation: '' }];
+  const relations = [...new Set(every('RangeVar', sources).map((one) => nameOf(one)))];
+  return (relations.length > 0 ? relations : ['']).map((relation) => ({
+    form: 'select-rows',
+    relation,
+  }));
+}
+
+function change(statement: UpdateStmt, batched: boolean, catalog: Catalog): Use {
+  const relation = nameOf(statement.relation);
+  if (batched) return { form: 'update-batch', relation };
+  const named = new Set(valuesNamed(statement.whereClause));
+  const keys = constraintsOf(catalog, relation).filter(
+    ({ kind, columns }) =>
+      (kind === 'primary' || kind === 'unique') && columns.every((column) => named.has(column)),
+  );
+  const kept = statement.targetList !== undefined && !setsKey(statement, catalog);
+  const few = keys.length > 0 && (kept || !isReferred(catalog, relation));
+  return { form: few ? 'update-rows' : 'update-whole', relation };
+}
+
+/** A foreign key may carry a change of its table on to any number of rows. */
+function isReferred(catalog: Catalog, table: string): boolean {
+  const all = [...catalog.tables.values()].flatMap(({ constraints }) => [...constraints.values()]);
+  return all.some(({ references }) => references === table);
+}
+
+function setsKey({ relation, targetList }: UpdateStmt, catalog: Catalog): boolean {
+  const set = every('ResTarget', targetList).map((one) => ('name' in one ? one.name : ''));
+  return indexesOf(catalog, nameOf(relation)).some(({ columns }) =>
+    columns.some((column) => set.includes(column)),
+  );
+}
+
+/** The columns of which a condition names the values, as `id = 7` and `id in (7, 8)` do. */
+function valuesNamed(condition: Node | undefined): readonly string[] {
+  if (condition === undefined) return [];
+  if ('BoolExpr' in condition) {
+    const { boolop, args = [] } = condition.BoolExpr;
+    return boolop === 'AND_EXPR' ? args.flatMap(valuesNamed) : [];
+  }
+  if (!('A_Expr' in condition)) return [];
+  const { kind, name, lexpr, rexpr } = condition.A_Expr;
+  const isEqual = kind === 'AEXPR_OP' || kind === 'AEXPR_IN';
+  const isColumn = lexpr !== undefined && 'ColumnRef' in lexpr;
+  if (!isEqual || !isColumn || stringsOf(name).join('') !== '=') return [];
+  const asks = ['ColumnRef', 'SubLink', 'FuncCall', 'ParamRef'];
+  return asks.some((kind) => every(kind, rexpr).length > 0) ? [] : columnsIn(lexpr);
+}
+
+function insert(statement: InsertStmt, batched: boolean, catalog: Catalog): Use {
+  const relation = nameOf(statement.relation);
+  if (batched) return { form: 'update-batch', relation };
   const query = statement.selectStmt;
-  const values = query !== undefined && 'SelectStmt' in query && query.SelectStmt.valuesLists;
-  const form = batched ? 'update-batch' : values ? 'insert' : 'insert-select';
-  return { form, relation: nameOf(statement.relation) };
+  const listed = query === undefined || ('SelectStmt' in query && query.SelectStmt.valuesLists);
+  if (listed) return { form: 'insert', relation };
+  if (statement.onConflictClause?.action === 'ONCONFLICT_UPDATE') {
+    return { form: 'update-whole', relation };
+  }
+  const also = constraintsOf(catalog, relation).flatMap(({ references }) => references ?? []);
+  const form = also.length > 0 ? 'insert-select-references' : 'insert-select';
+  return { form, relation, ...(also.length > 0 && { also: [...new Set(also)] }) };
 }
 
 function relationOf(statement: object, key = 'relation'): string {
@@ -49,13 +108,11 @@ function relationOf(statement: object, key = 'relation'): string {
 
 /** What `for update` and its like lock: the rows of every table that the query reads. */
 function lockedRows(tree: unknown): readonly Use[] {
-  if (Array.isArray(tree)) return tree.flatMap(lockedRows);
-  if (typeof tree !== 'object' || tree === null) return [];
-  const below = Object.values(tree).flatMap(lockedRows);
-  if (!('lockingClause' in tree)) return below;
-  const read = 'fromClause' in tree ? every('RangeVar', tree.fromClause) : [];
-  const relations = read.map((one) => nameOf(one));
-  return [...relations.map((relation) => ({ form: 'select-for-update', relation })), ...below];
+  return nodesOf(tree).flatMap(({ node }) => {
+    if (!('lockingClause' in node)) return [];
+    const read = 'fromClause' in node ? every('RangeVar', node.fromClause) : [];
+    return read.map((one) => ({ form: 'select-for-update', relation: nameOf(one) }));
+  });
 }
 
 /** What `execute` runs was prepared elsewhere. */

@@ -1,13 +1,13 @@
-import type { AlterTableCmd, AlterTableStmt, Constraint } from 'libpg-query';
+import type { AlterTableCmd, AlterTableStmt, Constraint, PartitionBoundSpec } from 'libpg-query';
+import { isOutside, isWithin } from './bounds.ts';
 import { type Catalog, constraintOf, constraintsOf, defaultOf, joinedBy } from './catalog.ts';
 import { addColumn, alterType, type Use } from './classify-column.ts';
-import { nameOf, stringsOf } from './tree.ts';
+import { columnsIn, nameOf, stringsOf } from './tree.ts';
 
 /** Commands whose form does not depend on anything else. */
 const plain: Readonly<Record<string, string>> = {
   AT_ColumnDefault: 'set-default',
   AT_DropNotNull: 'drop-not-null',
-  AT_SetExpression: 'set-expression',
   AT_SetStatistics: 'set-statistics',
   AT_SetOptions: 'set-statistics',
   AT_ResetOptions: 'set-statistics',
@@ -18,21 +18,65 @@ const plain: Readonly<Record<string, string>> = {
   AT_SetTableSpace: 'set-tablespace',
   AT_SetRelOptions: 'set-options',
   AT_ResetRelOptions: 'set-options',
+  AT_ClusterOn: 'set-statistics',
+  AT_DropCluster: 'set-statistics',
+  AT_SetAccessMethod: 'set-access-method',
+  AT_AddIdentity: 'set-identity',
+  AT_SetIdentity: 'set-identity',
+  AT_DropIdentity: 'set-identity',
+  AT_DropExpression: 'drop-expression',
+  AT_ChangeOwner: 'change-owner',
+  AT_EnableTrig: 'switch-trigger',
+  AT_EnableAlwaysTrig: 'switch-trigger',
+  AT_EnableReplicaTrig: 'switch-trigger',
+  AT_EnableTrigAll: 'switch-trigger',
+  AT_EnableTrigUser: 'switch-trigger',
+  AT_DisableTrig: 'disable-trigger',
+  AT_DisableTrigAll: 'disable-trigger',
+  AT_DisableTrigUser: 'disable-trigger',
+  AT_DisableRowSecurity: 'set-policy',
+  AT_NoForceRowSecurity: 'set-policy',
+  AT_EnableRowSecurity: 'restrict-rows',
+  AT_ForceRowSecurity: 'restrict-rows',
+  AT_AddInherit: 'inherit',
+  AT_DropInherit: 'disinherit',
+};
+
+/** The same of what is no table. */
+const ofOthers: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  OBJECT_INDEX: {
+    AT_AttachPartition: 'attach-index',
+    AT_SetTableSpace: 'set-tablespace',
+    AT_SetRelOptions: 'set-options',
+    AT_ResetRelOptions: 'set-options',
+    AT_SetStatistics: 'set-statistics',
+  },
+  OBJECT_VIEW: {
+    AT_ColumnDefault: 'replace-view',
+    AT_SetRelOptions: 'replace-view',
+    AT_ResetRelOptions: 'replace-view',
+    AT_ChangeOwner: 'change-owner',
+  },
+  OBJECT_SEQUENCE: { AT_ChangeOwner: 'change-owner' },
+  OBJECT_FOREIGN_TABLE: { AT_ChangeOwner: 'change-owner' },
+  // A composite type: what is stored stays, and reads as null there.
+  OBJECT_TYPE: { AT_AddColumn: 'create-object', AT_ChangeOwner: 'create-object' },
 };
 
 /** What each command of an `alter table` does. */
 export function alterTable(statement: AlterTableStmt, catalog: Catalog): readonly Use[] {
   const relation = nameOf(statement.relation);
-  if (statement.objtype === 'OBJECT_INDEX') {
-    return (statement.cmds ?? []).map((node) => {
-      const subtype = 'AlterTableCmd' in node ? node.AlterTableCmd.subtype : undefined;
-      return { form: subtype === 'AT_SetTableSpace' ? 'set-tablespace' : undefined, relation };
-    });
+  const { objtype = '' } = statement;
+  if (objtype === 'OBJECT_TABLE' || objtype === 'OBJECT_MATVIEW') {
+    return (statement.cmds ?? []).flatMap((node) =>
+      'AlterTableCmd' in node ? command(relation, node.AlterTableCmd, catalog) : [],
+    );
   }
-  if (statement.objtype !== 'OBJECT_TABLE') return [{ form: undefined, relation }];
-  return (statement.cmds ?? []).flatMap((node) =>
-    'AlterTableCmd' in node ? command(relation, node.AlterTableCmd, catalog) : [],
-  );
+  return (statement.cmds ?? []).map((node) => {
+    const subtype = 'AlterTableCmd' in node ? node.AlterTableCmd.subtype : undefined;
+    const isType = objtype === 'OBJECT_TYPE';
+    return { form: ofOthers[objtype]?.[subtype ?? ''], relation: isType ? '' : relation };
+  });
 }
 
 function command(relation: string, one: AlterTableCmd, catalog: Catalog): readonly Use[] {
@@ -46,6 +90,16 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
     }
   }
   if (subtype === 'AT_SetNotNull') return [setNotNull(relation, name, catalog)];
+  if (subtype === 'AT_SetExpression') return [setExpression(relation, name, catalog)];
+  if (def !== undefined && 'ReplicaIdentityStmt' in def) {
+    const isNone = def.ReplicaIdentityStmt.identity_type === 'n';
+    return [{ form: isNone ? 'replica-identity-nothing' : 'replica-identity', relation }];
+  }
+  if (def !== undefined && 'ATAlterConstraint' in def) {
+    const { alterEnforceability, is_enforced } = def.ATAlterConstraint;
+    const enforces = alterEnforceability === true && is_enforced === true;
+    return [{ form: enforces ? 'enforce-constraint' : 'alter-constraint', relation }];
+  }
   if (subtype === 'AT_AddConstraint' && def !== undefined && 'Constraint' in def) {
     return [addConstraint(relation, def.Constraint, catalog)];
   }
@@ -60,20 +114,38 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
   if (def !== undefined && 'PartitionCmd' in def) {
     const partition = nameOf(def.PartitionCmd.name);
     if (subtype === 'AT_AttachPartition') {
-      return attach(relation, partition, def.PartitionCmd.bound?.is_default === true, catalog);
+      return attach(relation, partition, def.PartitionCmd.bound ?? {}, catalog);
     }
-    // Concurrently its last part waits for the partition without an end: no form, so refused.
-    if (subtype === 'AT_DetachPartition' && def.PartitionCmd.concurrent !== true) {
-      return [
-        { form: 'detach-partition', relation: partition, also: [relation] },
-        ...besides(relation, partition, catalog).map((one) => ({
-          form: 'change-partition-default',
-          relation: one,
-        })),
-      ];
-    }
+    return detach(relation, partition, one, catalog);
   }
   return [{ form: undefined, relation }];
+}
+
+function detach(
+  parent: string,
+  partition: string,
+  { subtype, def }: AlterTableCmd,
+  catalog: Catalog,
+): readonly Use[] {
+  // Concurrently its last part waits for the partition without an end: no form, so refused.
+  const aside = def !== undefined && 'PartitionCmd' in def && def.PartitionCmd.concurrent === true;
+  const known = subtype === 'AT_DetachPartition' || subtype === 'AT_DetachPartitionFinalize';
+  if (aside || !known) return [{ form: undefined, relation: parent }];
+  return [
+    { form: 'detach-partition', relation: partition, also: [parent] },
+    ...besides(parent, partition, catalog).map((relation) => ({
+      form: 'change-partition-default',
+      relation,
+    })),
+  ];
+}
+
+/** What a virtual column gives is computed when it is read, unless something else depends on it. */
+function setExpression(relation: string, name: string, catalog: Catalog): Use {
+  const column = catalog.tables.get(relation)?.columns.get(name);
+  const used = constraintsOf(catalog, relation).some(({ columns }) => columns.includes(name));
+  const free = column?.isVirtual === true && !column.notNull && !used;
+  return { form: free ? 'set-expression-virtual' : 'set-expression', relation };
 }
 
 function setNotNull(relation: string, column: string, catalog: Catalog): Use {
@@ -127,13 +199,13 @@ function dropConstraint(relation: string, name: string, catalog: Catalog): Use {
 function attach(
   parent: string,
   partition: string,
-  isDefault: boolean,
+  bound: PartitionBoundSpec,
   catalog: Catalog,
 ): readonly Use[] {
-  const rows = besides(parent, partition, catalog).filter(() => !isDefault);
+  const rows = besides(parent, partition, catalog).filter(() => bound.is_default !== true);
   const had = madeOf(catalog, partition);
   const whole = madeOf(catalog, parent).every((one) => had.includes(one));
-  const ready = whole && isChecked(catalog, partition, parent);
+  const ready = whole && isInside(catalog, partition, parent, bound);
   return [
     {
       form: ready ? 'attach-partition-checked' : 'attach-partition',
@@ -141,7 +213,7 @@ function attach(
       also: [parent],
     },
     ...rows.map((relation) => ({
-      form: isChecked(catalog, relation, parent)
+      form: isApart(catalog, relation, parent, bound)
         ? 'change-partition-default'
         : 'attach-beside-default',
       relation,
@@ -154,14 +226,47 @@ function besides(parent: string, partition: string, catalog: Catalog): readonly 
   return defaultOf(catalog, parent).filter((one) => one !== partition);
 }
 
-/** True where valid checks name the columns by which the parent is partitioned. */
-function isChecked(catalog: Catalog, table: string, parent: string): boolean {
-  const checks = constraintsOf(catalog, table).filter(
-    ({ kind, valid }) => kind === 'check' && valid,
+/** What the valid checks of a table say, and the key by which the parent is partitioned. */
+function known(catalog: Catalog, table: string, parent: string) {
+  const key = catalog.partitionKeys.get(parent);
+  const checks = constraintsOf(catalog, table).flatMap(({ valid, condition }) =>
+    valid && condition !== undefined ? [condition] : [],
   );
-  const keys = catalog.partitionKeys.get(parent) ?? [];
-  const named = (key: string) => checks.some(({ columns }) => columns.includes(key));
-  return checks.length > 0 && keys.every(named);
+  const columns = key?.isChecked === true ? key.columns : [];
+  const named = new Set(checks.flatMap((one) => columnsIn(one)));
+  const isNamed = columns.length > 0 && columns.every((column) => named.has(column));
+  return { checks, columns, isNamed };
+}
+
+/**
+ * True where valid checks prove the bounds. None of its columns may be null: bounds leave nulls out,
+ * and a check lets them pass. Of keys of several columns, and of a default partition, it is believed
+ * that the checks that name them say it.
+ */
+function isInside(
+  catalog: Catalog,
+  table: string,
+  parent: string,
+  bound: PartitionBoundSpec,
+): boolean {
+  const { checks, columns, isNamed } = known(catalog, table, parent);
+  const full = columns.every((key) => setNotNull(table, key, catalog).form !== 'set-not-null');
+  const [only = ''] = columns;
+  const believed = columns.length > 1 || bound.is_default === true;
+  return isNamed && full && (believed || isWithin(checks, only, bound));
+}
+
+/** True where valid checks of the default partition prove that it has no rows of these bounds. */
+export function isApart(
+  catalog: Catalog,
+  table: string,
+  parent: string,
+  bound: PartitionBoundSpec,
+): boolean {
+  const { checks, columns, isNamed } = known(catalog, table, parent);
+  const [only = ''] = columns;
+  const believed = columns.length > 1 || bound.lowerdatums === undefined;
+  return isNamed && (believed || isOutside(checks, only, bound));
 }
 
 /** The keys and indexes of a table, as texts: a partition must have all that its parent has. */
@@ -169,7 +274,7 @@ function madeOf(catalog: Catalog, table: string): readonly string[] {
   const kinds = ['foreign', 'unique', 'primary', 'exclusion'];
   const keys = constraintsOf(catalog, table)
     .filter(({ kind }) => kinds.includes(kind))
-    .map(({ kind, columns, references = '' }) => [kind, ...columns, references].join(' '));
+    .map((one) => [one.kind, ...one.columns, one.references ?? '', one.valid].join(' '));
   const indexes = [...catalog.indexes.values()]
     .filter((index) => index.table === table)
     .map(({ columns, isComputed }) => ['index', ...columns, isComputed].join(' '));

@@ -1,31 +1,44 @@
-import type { CreateStmt, DropStmt, GrantStmt, Node, RenameStmt, VacuumStmt } from 'libpg-query';
-import { type Catalog, defaultOf, joinedBy } from './catalog.ts';
+import type {
+  AlterPublicationStmt,
+  CreateSchemaStmt,
+  CreateStmt,
+  DropStmt,
+  GrantStmt,
+  IndexStmt,
+  Node,
+  PartitionBoundSpec,
+  RangeVar,
+  RenameStmt,
+  VacuumStmt,
+} from 'libpg-query';
+import { type Catalog, constraintsOf, defaultOf, joinedBy } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import { ofRows } from './classify-rows.ts';
-import { alterTable } from './classify-table.ts';
+import { alterTable, isApart } from './classify-table.ts';
 import { every, nameOf, objectName, optionOf } from './tree.ts';
 
-/** Statements that make or grant something and lock no table. */
-const objects: readonly string[] = [
-  'CreateFunctionStmt',
-  'AlterFunctionStmt',
-  'CreateEnumStmt',
-  'CompositeTypeStmt',
-  'CreateRangeStmt',
-  'CreateDomainStmt',
-  'CreateSchemaStmt',
-  'CreateExtensionStmt',
-];
+/** Statements that make, change or grant something beside tables, and lock none. */
+const objects: ReadonlySet<string> = new Set(
+  `AlterCollationStmt AlterDatabaseSetStmt AlterDefaultPrivilegesStmt AlterExtensionContentsStmt
+AlterFdwStmt AlterForeignServerStmt AlterFunctionStmt AlterObjectDependsStmt AlterOperatorStmt
+AlterOpFamilyStmt AlterOwnerStmt AlterRoleSetStmt AlterRoleStmt AlterStatsStmt
+AlterTSConfigurationStmt AlterTSDictionaryStmt AlterTypeStmt AlterUserMappingStmt CompositeTypeStmt
+ConstraintsSetStmt CreateAmStmt CreateCastStmt CreateConversionStmt CreateDomainStmt CreateEnumStmt
+CreateExtensionStmt CreateFdwStmt CreateForeignServerStmt CreateForeignTableStmt CreateFunctionStmt
+CreateOpClassStmt CreateOpFamilyStmt CreatePLangStmt CreateRangeStmt CreateRoleStmt
+CreateSchemaStmt CreateTransformStmt CreateUserMappingStmt DefineStmt DropUserMappingStmt
+GrantRoleStmt ImportForeignSchemaStmt NotifyStmt SecLabelStmt VariableShowStmt`.split(/\s+/),
+);
 /** What a statement does, by the ids of forms. `batched`: it is annotated as batches. */
 export function classify(node: Node, catalog: Catalog, batched: boolean): readonly Use[] {
   if ('AlterTableStmt' in node) return alterTable(node.AlterTableStmt, catalog);
   if ('CreateStmt' in node) return createTable(node.CreateStmt, catalog);
   if ('IndexStmt' in node) {
-    const aside = node.IndexStmt.concurrent === true ? '-concurrently' : '';
-    return [{ form: `create-index${aside}`, relation: nameOf(node.IndexStmt.relation) }];
+    return [createIndex(node.IndexStmt, catalog)];
   }
   if ('DropStmt' in node) return drop(node.DropStmt, catalog);
   if ('RenameStmt' in node) return rename(node.RenameStmt);
+  if ('CreateSchemaStmt' in node) return createSchema(node.CreateSchemaStmt, catalog);
   if ('AlterObjectSchemaStmt' in node) {
     return [{ form: 'rename', relation: nameOf(node.AlterObjectSchemaStmt.relation) }];
   }
@@ -35,20 +48,36 @@ export function classify(node: Node, catalog: Catalog, batched: boolean): readon
   );
 }
 
+/** What is made within it is new; what that refers to is not. */
+function createSchema({ schemaElts = [] }: CreateSchemaStmt, catalog: Catalog): readonly Use[] {
+  const within = schemaElts.flatMap((one) => classify(one, catalog, false));
+  const felt = within.filter(({ form }) => form === 'create-table-references');
+  return [{ form: 'create-object', relation: '' }, ...felt];
+}
+
+/** Of a partitioned table only, without its partitions, there is nothing to read. */
+function createIndex({ relation, concurrent }: IndexStmt, catalog: Catalog): Use {
+  const name = nameOf(relation);
+  if (concurrent === true) return { form: 'create-index-concurrently', relation: name };
+  const only = relation?.inh !== true && catalog.partitionKeys.has(name);
+  return { form: only ? 'create-index-only' : 'create-index', relation: name };
+}
+
 function createTable(
   { relation, inhRelations, partbound, ...rest }: CreateStmt,
   catalog: Catalog,
 ): readonly Use[] {
   const name = nameOf(relation);
-  const [parent] = inhRelations ?? [];
-  if (parent !== undefined && 'RangeVar' in parent) {
-    const whole = nameOf(parent.RangeVar);
-    if (partbound === undefined) return [{ form: undefined, relation: whole }];
-    const also = defaultOf(catalog, whole);
-    return [
-      { form: 'create-partition', relation: whole, also },
-      { form: 'create-table', relation: name },
-    ];
+  const parents = (inhRelations ?? []).flatMap((one) =>
+    'RangeVar' in one ? [nameOf(one.RangeVar)] : [],
+  );
+  if (parents.length > 0) {
+    const used = parents.flatMap((parent) =>
+      partbound === undefined
+        ? [{ form: 'create-child', relation: parent }]
+        : partitionOf(parent, partbound, catalog),
+    );
+    return [...used, { form: 'create-table', relation: name }];
   }
   const referenced = every('pktable', rest.tableElts)
     .map((table) => nameOf(table))
@@ -56,6 +85,21 @@ function createTable(
   return [
     { form: 'create-table', relation: name },
     ...referenced.map((table) => ({ form: 'create-table-references', relation: table })),
+  ];
+}
+
+/** The rows of the default partition are read, unless a check of it tells that none belongs here. */
+function partitionOf(parent: string, bound: PartitionBoundSpec, catalog: Catalog): readonly Use[] {
+  const defaults = bound.is_default === true ? [] : defaultOf(catalog, parent);
+  if (!catalog.tables.has(parent)) return [{ form: 'create-partition-read', relation: parent }];
+  return [
+    { form: 'create-partition', relation: parent },
+    ...defaults.map((relation) => ({
+      form: isApart(catalog, relation, parent, bound)
+        ? 'change-partition-default'
+        : 'create-partition-read',
+      relation,
+    })),
   ];
 }
 
@@ -81,7 +125,12 @@ function drop({ removeType, objects: named, concurrent }: DropStmt, catalog: Cat
 function rename({ renameType, relation }: RenameStmt): readonly Use[] {
   const forms: Readonly<Record<string, string>> = {
     OBJECT_TABCONSTRAINT: 'rename-constraint',
+    OBJECT_TRIGGER: 'rename-constraint',
+    OBJECT_POLICY: 'rename-constraint',
+    OBJECT_RULE: 'rename-constraint',
     OBJECT_INDEX: 'rename-index',
+    OBJECT_DOMCONSTRAINT: 'create-object',
+    OBJECT_STATISTIC_EXT: 'create-object',
   };
   return [{ form: forms[renameType ?? ''] ?? 'rename', relation: nameOf(relation) }];
 }
@@ -96,6 +145,9 @@ function vacuum({ options, rels, is_vacuumcmd }: VacuumStmt): readonly Use[] {
   return (relations.length === 0 ? [''] : relations).map((relation) => ({ form, relation }));
 }
 
+/** SHARE UPDATE EXCLUSIVE, as the grammar counts modes. */
+const sharedMax = 4;
+
 function ofTables(node: Node): readonly Use[] | undefined {
   if ('TruncateStmt' in node) {
     return (node.TruncateStmt.relations ?? []).map((relation) => ({
@@ -104,8 +156,9 @@ function ofTables(node: Node): readonly Use[] | undefined {
     }));
   }
   if ('LockStmt' in node) {
-    return (node.LockStmt.relations ?? []).map((relation) => ({
-      form: 'lock-table',
+    const { mode = sharedMax + 1, relations = [] } = node.LockStmt;
+    return relations.map((relation) => ({
+      form: mode <= sharedMax ? 'lock-table-shared' : 'lock-table',
       relation: 'RangeVar' in relation ? nameOf(relation.RangeVar) : '',
     }));
   }
@@ -160,7 +213,11 @@ function ofOthers(node: Node, catalog: Catalog): readonly Use[] {
   if ('GrantStmt' in node) return grant(node.GrantStmt);
   if ('DoStmt' in node) return [{ form: 'do-block', relation: '' }];
   if ('CallStmt' in node || 'ExecuteStmt' in node) return [{ form: 'select-call', relation: '' }];
-  const made = Object.keys(node).some((kind) => objects.includes(kind));
+  const policy = policyOf(node);
+  if (policy !== undefined) return [{ form: 'set-policy', relation: nameOf(policy.table) }];
+  const published = publicationOf(node);
+  if (published !== undefined) return publish(published, catalog);
+  const made = Object.keys(node).some((kind) => objects.has(kind));
   return [{ form: made ? 'create-object' : undefined, relation: '' }];
 }
 
@@ -177,9 +234,36 @@ function grant({ is_grant, objtype, objects: named }: GrantStmt): readonly Use[]
     return [{ form: 'create-object', relation: '' }];
   }
   return (named ?? []).map((node) => ({
-    form: undefined,
+    form: 'revoke',
     relation: 'RangeVar' in node ? nameOf(node.RangeVar) : '',
   }));
+}
+
+function policyOf(node: Node) {
+  if ('CreatePolicyStmt' in node) return node.CreatePolicyStmt;
+  return 'AlterPolicyStmt' in node ? node.AlterPolicyStmt : undefined;
+}
+
+function publicationOf(node: Node) {
+  if ('CreatePublicationStmt' in node) return node.CreatePublicationStmt;
+  return 'AlterPublicationStmt' in node ? node.AlterPublicationStmt : undefined;
+}
+
+function publish(
+  { pubobjects = [], for_all_tables, action }: AlterPublicationStmt,
+  catalog: Catalog,
+): readonly Use[] {
+  if (action === 'AP_DropObjects') return [{ form: 'publish', relation: '' }];
+  const tables = every('pubtable', pubobjects).map((one) =>
+    'relation' in one ? nameOf(one.relation as RangeVar) : '',
+  );
+  const isListed = for_all_tables !== true && tables.length === pubobjects.length;
+  if (!isListed) return [{ form: 'publish-keyless', relation: '' }];
+  if (tables.length === 0) return [{ form: 'create-object', relation: '' }];
+  return tables.map((relation) => {
+    const keyed = constraintsOf(catalog, relation).some(({ kind }) => kind === 'primary');
+    return { form: keyed ? 'publish' : 'publish-keyless', relation };
+  });
 }
 
 function alterDomain(node: Extract<Node, { AlterDomainStmt: object }>): Use {

@@ -56,8 +56,8 @@ export interface Example {
   readonly on?: string;
   /** The second relation; absent: what the form's `also` is on in other examples. */
   readonly second?: string;
-  /** Reads are what would wait, or numbers of a sequence. */
-  readonly load?: 'reads' | 'numbers';
+  /** Reads are what would wait, or numbers of a sequence, or who deletes rows of `busy`. */
+  readonly load?: 'reads' | 'numbers' | 'deletes';
   /** What the release before says, and what no longer works. */
   readonly former?: string;
 }

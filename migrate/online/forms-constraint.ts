@@ -183,8 +183,39 @@ export const constraintForms: readonly Form[] = [
     },
   },
   {
+    id: 'alter-constraint',
+    about: 'alter constraint: when it is checked, whether it is inherited, not enforced',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: short,
+    example: {
+      before:
+        'alter table busy add constraint added foreign key (p) references other (id) not valid',
+      sql: 'alter table busy alter constraint added deferrable',
+      after: 'alter table busy drop constraint added',
+    },
+  },
+  {
+    id: 'enforce-constraint',
+    about: 'alter constraint ... enforced',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'scan',
+    verdict: 'refused',
+    harm: 'blocks',
+    why: 'Looks up every row while nobody may read or write.',
+    instead: 'drop it, add it `not valid`, and validate it in another transaction',
+    since: 18,
+    example: {
+      before:
+        'alter table busy add constraint added foreign key (p) references other (id) not enforced',
+      sql: 'alter table busy alter constraint added enforced',
+      after: 'alter table busy drop constraint added',
+    },
+  },
+  {
     id: 'rename-constraint',
-    about: 'rename constraint',
+    about: 'rename constraint, trigger, policy or rule',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',

@@ -30,6 +30,44 @@ leaves an INVALID index, which \`up\` drops and builds again.`.replace('\n', ' '
     },
   },
   {
+    id: 'create-index-only',
+    about: 'create index on only a partitioned table',
+    lock: 'SHARE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why:
+      'There is nothing to read. It is INVALID until one of each partition, built concurrently, is ' +
+      'attached to it.',
+    example: {
+      before: 'create table root (like busy) partition by range (id)',
+      sql: 'create index added on only root (n)',
+      after: 'drop table root',
+      on: 'root',
+      load: 'reads',
+    },
+  },
+  {
+    id: 'attach-index',
+    about: 'alter index ... attach partition',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'The index of the partition is locked against everybody for a moment.',
+    example: {
+      before:
+        'create table root (like busy including generated) partition by range (id);\n' +
+        'alter table busy add constraint busy_bounds check (id >= -1 and id < 1000000000) not valid;\n' +
+        '-- migrate:commit\nalter table busy validate constraint busy_bounds;\n' +
+        'alter table root attach partition busy for values from (-1) to (1000000000);\n' +
+        'create index added on only root (d)',
+      sql: 'alter index added attach partition busy_spare',
+      after:
+        'alter table root detach partition busy; drop table root; ' +
+        'alter table busy drop constraint busy_bounds',
+      on: 'busy_spare',
+    },
+  },
+  {
     id: 'drop-index',
     about: 'drop index',
     lock: 'ACCESS EXCLUSIVE',

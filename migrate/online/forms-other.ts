@@ -104,7 +104,9 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'create-object',
-    about: 'create function, type, domain, sequence, schema, extension; alter function; grant',
+    about:
+      'create function, type, domain, sequence, schema, extension, role and whatever else is no ' +
+      'table; alter them; grant',
     lock: 'NONE',
     hold: 'brief',
     verdict: 'allowed',
@@ -156,6 +158,25 @@ export const otherForms: readonly Form[] = [
     example: { sql: 'insert into busy (id, filled) select -id, 0 from busy where id <= 1000' },
   },
   {
+    id: 'insert-select-references',
+    about: 'insert ... select into a table with a foreign key',
+    lock: 'ROW EXCLUSIVE',
+    hold: 'scan',
+    verdict: 'refused',
+    harm: 'blocks',
+    why: 'Every row that it refers to is locked until it is done: nobody may delete one.',
+    instead: 'batches by primary key: `-- migrate:batch table (key)`',
+    also: { lock: 'ROW SHARE', on: 'referenced' },
+    example: {
+      before: 'create table child (id bigint, busy_id bigint references busy (id))',
+      sql: 'insert into child (id, busy_id) select id, id from busy where id <= 40000',
+      after: 'drop table child',
+      on: 'child',
+      second: 'busy',
+      load: 'deletes',
+    },
+  },
+  {
     id: 'update-whole',
     about: 'update, delete or merge that is not in batches, also within another statement',
     lock: 'ROW EXCLUSIVE',
@@ -186,7 +207,22 @@ export const otherForms: readonly Form[] = [
           'merge into busy b using other o on b.id = o.id and b.id <= 40000 ' +
           'when matched then update set v = 1',
       },
+      {
+        sql:
+          'insert into busy (id, filled) select id, 0 from busy where id <= 40000 ' +
+          'on conflict (id) do update set v = 1',
+      },
     ],
+  },
+  {
+    id: 'update-rows',
+    about: 'update or delete of rows whose key is written out, of a table that no key refers to',
+    lock: 'ROW EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'Those rows are locked until the transaction ends: nothing slow comes after it.',
+    example: { sql: 'update busy set v = 1 where id in (7, 8)' },
+    more: [{ sql: 'delete from busy where id = 7' }],
   },
   {
     id: 'update-batch',
@@ -209,6 +245,15 @@ export const otherForms: readonly Form[] = [
     verdict: 'allowed',
     why: 'It says what it does.',
     example: { sql: "select setval('busy_numbers', 1000)" },
+  },
+  {
+    id: 'select-rows',
+    about: 'select of rows',
+    lock: 'ACCESS SHARE',
+    hold: 'scan',
+    verdict: 'allowed',
+    why: 'Reads and writes go on.',
+    example: { sql: "select setval('busy_numbers', (select max(filled) from busy))" },
   },
   {
     id: 'select-for-update',

@@ -36,15 +36,42 @@ export const tableForms: readonly Form[] = [
     example: { sql: 'create table fresh (busy_id bigint references busy (id))' },
   },
   {
+    id: 'create-child',
+    about: 'create table ... inherits',
+    lock: 'SHARE UPDATE EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'Reads and writes of the parent go on.',
+    example: { sql: 'create table fresh (more integer) inherits (busy)' },
+  },
+  {
     id: 'create-partition',
     about: 'create table ... partition of',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'The parent is locked against everybody for the moment that the catalogue takes.',
+    example: {
+      before: root,
+      sql: 'create table fresh partition of root for values from (0) to (9)',
+      after: away,
+      on: 'root',
+      load: 'reads',
+    },
+  },
+  {
+    id: 'create-partition-read',
+    about: 'create table ... partition of, where the default partition has no check',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'scan',
     verdict: 'refused',
     harm: 'blocks',
-    why: 'Locks the parent against everybody, and reads the default partition if there is one.',
-    instead: 'create the table by itself, with a check of its bounds, then attach it',
-    also: { lock: 'ACCESS EXCLUSIVE', on: 'default' },
+    why:
+      'Reads every row of the default partition while nobody may read or write it. (Or the ' +
+      'migrations do not tell whether there is one.)',
+    instead:
+      'first add a check to the default partition, `not valid`, that leaves the bounds out, and ' +
+      'validate it; drop it afterwards',
     example: {
       before: byDefault,
       sql: 'create table fresh partition of root for values from (1000000000) to (1000000001)',
@@ -66,13 +93,15 @@ export const tableForms: readonly Form[] = [
   },
   {
     id: 'change-partition-default',
-    about: 'attach partition where a valid check of the default partition leaves it out; detach',
+    about:
+      'attach or create a partition where a valid check of the default partition leaves it out; ' +
+      'detach',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',
     why:
-      'The default partition is locked for a moment. (The linter sees that it has a valid check; ' +
-      'that it says as much as the bounds is for its author to see to.)',
+      'The default partition is locked for a moment. (Of keys of several columns, and of lists, any ' +
+      'check that names them is believed.)',
     example: {
       before: `${byDefault};\n${bounds}`,
       sql: another,
@@ -81,7 +110,9 @@ export const tableForms: readonly Form[] = [
   },
   {
     id: 'attach-partition',
-    about: 'attach partition, without a check of its bounds or an index or key of its parent',
+    about:
+      'attach partition, without a check of its bounds or an index or key of its parent, by a key ' +
+      'that may be null, or by hash',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'scan',
     verdict: 'refused',
@@ -90,11 +121,26 @@ export const tableForms: readonly Form[] = [
       'Reads every row of the table, and makes each index and foreign key that its parent has and ' +
       'it lacks, while nobody may read or write it.',
     instead:
-      'first give it the indexes (concurrently) and keys of its parent, and a check of the bounds ' +
-      '`not valid`; validate it; drop it afterwards',
+      'first give it the indexes (concurrently) and keys of its parent, and checks `not valid` of ' +
+      'the bounds and that the key is not null; validate them; drop them afterwards',
     also: { lock: 'SHARE UPDATE EXCLUSIVE', on: 'parent' },
     example: { before: root, sql: attach, after: detached },
     more: [
+      {
+        before:
+          'create table root (like busy including generated) partition by range (p);\n' +
+          'alter table busy add constraint busy_bounds check (p >= -1 and p < 1000000000) not valid;\n' +
+          '-- migrate:commit\nalter table busy validate constraint busy_bounds',
+        sql: attach,
+        after: `${detached}; alter table busy drop constraint busy_bounds`,
+      },
+      {
+        before:
+          'create table root (like busy including generated) partition by hash (id);\n' +
+          'alter table busy add constraint busy_bounds check (id is not null)',
+        sql: 'alter table root attach partition busy for values with (modulus 1, remainder 0)',
+        after: `${detached}; alter table busy drop constraint busy_bounds`,
+      },
       {
         before: `${root}; create index on root (n);\n${bounds}`,
         sql: attach,
@@ -109,8 +155,8 @@ export const tableForms: readonly Form[] = [
     hold: 'brief',
     verdict: 'allowed',
     why:
-      'PostgreSQL believes the check and reads nothing. (The linter sees that the table has a ' +
-      'valid check; that it says as much as the bounds is for its author to see to.)',
+      'PostgreSQL believes the check and reads nothing. (Of keys of several columns any check that ' +
+      'names them is believed here.)',
     also: { lock: 'SHARE UPDATE EXCLUSIVE', on: 'parent' },
     example: {
       before: `${root};\n${bounds}`,
@@ -242,6 +288,51 @@ export const tableForms: readonly Form[] = [
     },
   },
   {
+    id: 'set-access-method',
+    about: 'set access method',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'rewrite',
+    verdict: 'refused',
+    harm: 'blocks',
+    why: rewrites,
+    instead: 'a new table with that method, filled in batches',
+    example: {
+      before: 'create access method other_heap type table handler heap_tableam_handler',
+      sql: 'alter table busy set access method other_heap',
+      after: 'drop access method other_heap',
+    },
+  },
+  {
+    id: 'inherit',
+    about: 'inherit',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'The lock keeps everybody out, but only for a moment. Who reads the parent finds its rows.',
+    also: { lock: 'SHARE UPDATE EXCLUSIVE', on: 'parent' },
+    example: {
+      before: 'create table root (v integer)',
+      sql: 'alter table busy inherit root',
+      after: away,
+    },
+  },
+  {
+    id: 'disinherit',
+    about: 'no inherit',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: 'Who reads the parent no longer finds the rows.',
+    instead: 'do it in a contract migration',
+    example: {
+      before: 'create table root (v integer); alter table busy inherit root',
+      sql: 'alter table busy no inherit root',
+      after: 'alter table busy no inherit root; drop table root',
+      former: 'select 1 / count(v) from (select v from root limit 1) found',
+    },
+  },
+  {
     id: 'comment',
     about: 'comment on table or column',
     lock: 'SHARE UPDATE EXCLUSIVE',
@@ -251,13 +342,22 @@ export const tableForms: readonly Form[] = [
     example: { sql: "comment on table busy is 'the one under load'" },
   },
   {
+    id: 'lock-table-shared',
+    about: 'lock table in a mode in which others write (access share to share update exclusive)',
+    lock: 'SHARE UPDATE EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'Reads and writes go on.',
+    example: { sql: 'lock table busy in share update exclusive mode' },
+  },
+  {
     id: 'lock-table',
-    about: 'lock table',
+    about: 'lock table in a mode in which nobody else writes',
     lock: 'EXCLUSIVE',
     hold: 'until commit',
     verdict: 'refused',
     harm: 'blocks',
-    why: 'Whatever else the transaction does, others wait for it. (The weaker modes as well.)',
+    why: 'Whatever else the transaction does, others wait for it.',
     instead: 'say what is to be done; the statement takes the lock that it needs',
     example: { sql: 'lock table busy in exclusive mode' },
   },

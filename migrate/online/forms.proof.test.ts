@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#server/postgres/embedded.ts';
+import { drawing, tame } from './calls.ts';
 import type { Form } from './form.ts';
 import { formOf, forms, shapes } from './forms.ts';
 import { blocksWrites } from './lock.ts';
@@ -150,6 +151,15 @@ function prove(installation: string, major: number): void {
     },
   );
 
+  test('functions that are taken for harmless are volatile only where they are known to draw', async () => {
+    const { rows } = await stage.actor.query<{ name: string }>(
+      `select distinct proname::text as name from pg_proc
+       where pronamespace = 'pg_catalog'::regnamespace and provolatile = 'v' and proname = any($1)`,
+      [[...tame]],
+    );
+    expect([...drawing]).toEqual(expect.arrayContaining(rows.map(({ name }) => name)));
+  });
+
   test('what is allowed by itself blocks as long as a scan beside what locks more: the control', async () => {
     const trials = await judged({
       ...formOf('validate-constraint'),
@@ -213,12 +223,16 @@ function prove(installation: string, major: number): void {
   /** Runs a form until it showed what it does: at its best where it is allowed, else at once. */
   async function judged(form: Form): Promise<readonly Trial[]> {
     const { load, example } = { load: form.example.load, example: form.example };
-    const statement =
-      load === 'numbers'
-        ? `select nextval('${example.on}')`
-        : `select id from ${example.on} limit 1`;
+    const statements = {
+      numbers: `select nextval('${example.on}')`,
+      reads: `select id from ${example.on} limit 1`,
+      // A delete locks its row like this, and the rows are to stay.
+      deletes: 'select id from busy where id = 7 for update',
+    };
     const reads =
-      load === undefined ? undefined : await openLoad(postgres.urls.superuser, 3, () => statement);
+      load === undefined
+        ? undefined
+        : await openLoad(postgres.urls.superuser, 3, () => statements[load]);
     const trials: Trial[] = [];
     try {
       for (let at = 0; at < tries; at += 1) {

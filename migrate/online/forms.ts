@@ -3,6 +3,7 @@ import { columnForms } from './forms-column.ts';
 import { constraintForms } from './forms-constraint.ts';
 import { indexForms } from './forms-index.ts';
 import { otherForms } from './forms-other.ts';
+import { rightsForms } from './forms-rights.ts';
 import { tableForms } from './forms-table.ts';
 
 /** Every form of DDL that the linter knows. Any other statement is refused as unknown. */
@@ -11,6 +12,7 @@ export const forms: readonly Form[] = [
   ...constraintForms,
   ...indexForms,
   ...tableForms,
+  ...rightsForms,
   ...otherForms,
 ];
 

@@ -1,11 +1,13 @@
 import type {
   ColumnDef,
   Constraint,
+  CreateDomainStmt,
   CreateStmt,
   IndexStmt,
   Node,
   TableLikeClause,
 } from 'libpg-query';
+import { isDrawn } from './calls.ts';
 import type { Catalog, ConstraintKind, Table } from './catalog.ts';
 import { collationOf, columnsIn, every, nameOf, objectName, stringsOf, typeOf } from './tree.ts';
 
@@ -36,12 +38,18 @@ export function learn(catalog: Catalog, node: Node): void {
   } else if ('IndexStmt' in node) {
     learnIndex(catalog, node.IndexStmt);
   } else if ('CreateDomainStmt' in node) {
-    const { domainname, constraints = [] } = node.CreateDomainStmt;
-    if (constraints.length > 0) catalog.domains.add(stringsOf(domainname).at(-1) ?? '');
+    const { domainname, typeName } = node.CreateDomainStmt;
+    const beneath = stringsOf(typeName?.names).at(-1) ?? '';
+    if (catalog.domains.has(beneath) || isConstraining(node.CreateDomainStmt, catalog)) {
+      catalog.domains.add(stringsOf(domainname).at(-1) ?? '');
+    }
   } else if ('CreateFunctionStmt' in node) {
     catalog.functions.add(stringsOf(node.CreateFunctionStmt.funcname).at(-1) ?? '');
   } else if ('AlterDomainStmt' in node) {
-    catalog.domains.add(stringsOf(node.AlterDomainStmt.typeName).at(-1) ?? '');
+    const { subtype, def, typeName } = node.AlterDomainStmt;
+    // 'C' adds a constraint, 'O' sets not null, 'T' sets a default.
+    const adds = subtype === 'C' || subtype === 'O' || (subtype === 'T' && isDrawn(def, catalog));
+    if (adds) catalog.domains.add(stringsOf(typeName).at(-1) ?? '');
   } else if ('DropStmt' in node) {
     for (const name of (node.DropStmt.objects ?? []).map(objectName)) {
       if (node.DropStmt.removeType === 'OBJECT_TABLE') forget(catalog, name);
@@ -54,6 +62,16 @@ export function learn(catalog: Catalog, node: Node): void {
   }
 }
 
+/** True where a column of the domain is written row by row: to be checked, or for its default. */
+function isConstraining({ constraints }: CreateDomainStmt, catalog: Catalog): boolean {
+  return (constraints ?? []).some((one) => {
+    if (!('Constraint' in one)) return false;
+    const { contype, raw_expr } = one.Constraint;
+    if (contype === 'CONSTR_DEFAULT') return isDrawn(raw_expr, catalog);
+    return contype !== 'CONSTR_NULL';
+  });
+}
+
 function learnPartition(
   catalog: Catalog,
   name: string,
@@ -64,15 +82,17 @@ function learnPartition(
     const isDefault = partbound.is_default === true;
     catalog.partitions.set(name, { parent: nameOf(parent.RangeVar), isDefault });
   }
-  const keys = (partspec?.partParams ?? []).flatMap((element) =>
+  if (partspec === undefined) return;
+  const columns = (partspec.partParams ?? []).flatMap((element) =>
     'PartitionElem' in element ? [element.PartitionElem.name ?? '', ...columnsIn(element)] : [],
   );
-  if (keys.length > 0) {
-    catalog.partitionKeys.set(
-      name,
-      keys.filter((key) => key !== ''),
-    );
-  }
+  catalog.partitionKeys.set(name, {
+    columns: columns.filter((column) => column !== ''),
+    isChecked:
+      partspec.strategy !== 'PARTITION_STRATEGY_HASH' &&
+      columns.length > 0 &&
+      !columns.includes(''),
+  });
 }
 
 /** Bits of `including`, as PostgreSQL's grammar has them. */
@@ -145,6 +165,9 @@ function learnColumn(table: Table, tableName: string, definition: ColumnDef): vo
   table.columns.set(name, {
     type: typeOf(definition.typeName),
     collation: collationOf(definition),
+    isVirtual: constraints.some(
+      ({ contype, generated_kind }) => contype === 'CONSTR_GENERATED' && generated_kind !== 's',
+    ),
     notNull: kinds.some((kind) => kind === 'CONSTR_NOTNULL' || kind === 'CONSTR_PRIMARY'),
   });
   for (const constraint of constraints) remember(table, tableName, constraint, [name]);
@@ -204,6 +227,7 @@ function remember(
     valid: constraint.skip_validation !== true,
     columns,
     ...(proves === undefined ? {} : { proves }),
+    ...(kind === 'check' && constraint.raw_expr && { condition: constraint.raw_expr }),
     ...(constraint.pktable === undefined ? {} : { references: nameOf(constraint.pktable) }),
   });
 }
@@ -220,25 +244,53 @@ function learnName(catalog: Catalog, node: Extract<Node, { RenameStmt: object }>
   const { renameType, relation, subname = '', newname = '' } = node.RenameStmt;
   const name = nameOf(relation);
   const table = catalog.tables.get(name);
-  if (renameType === 'OBJECT_TABLE' && table !== undefined) {
-    catalog.tables.delete(name);
-    catalog.tables.set(newname, table);
+  if (renameType === 'OBJECT_TABLE')
+    renameTable(catalog, name, [...name.split('.').slice(0, -1), newname].join('.'));
+  if (renameType === 'OBJECT_INDEX') move(catalog.indexes, name, newname);
+  if (renameType === 'OBJECT_TABCONSTRAINT' && table) move(table.constraints, subname, newname);
+  if (renameType === 'OBJECT_COLUMN' && table) renameColumn(catalog, name, subname, newname);
+}
+
+function move<T>(map: Map<string, T>, former: string, next: string): void {
+  const value = map.get(former);
+  if (value === undefined) return;
+  map.delete(former);
+  map.set(next, value);
+}
+
+function renameTable(catalog: Catalog, former: string, next: string): void {
+  move(catalog.tables, former, next);
+  move(catalog.partitions, former, next);
+  move(catalog.partitionKeys, former, next);
+  for (const [name, index] of catalog.indexes) {
+    if (index.table === former) catalog.indexes.set(name, { ...index, table: next });
   }
-  const index = catalog.indexes.get(name);
-  if (renameType === 'OBJECT_INDEX' && index !== undefined) {
-    catalog.indexes.delete(name);
-    catalog.indexes.set(newname, index);
+  for (const [name, partition] of catalog.partitions) {
+    if (partition.parent === former) catalog.partitions.set(name, { ...partition, parent: next });
   }
-  const constraint = table?.constraints.get(subname);
-  if (renameType === 'OBJECT_TABCONSTRAINT' && constraint !== undefined) {
-    table?.constraints.delete(subname);
-    table?.constraints.set(newname, constraint);
+  for (const { constraints } of catalog.tables.values()) {
+    for (const [name, one] of constraints) {
+      if (one.references === former) constraints.set(name, { ...one, references: next });
+    }
   }
-  const column = table?.columns.get(subname);
-  if (renameType === 'OBJECT_COLUMN' && column !== undefined) {
-    table?.columns.delete(subname);
-    table?.columns.set(newname, column);
+}
+
+function renameColumn(catalog: Catalog, tableName: string, former: string, next: string): void {
+  const { columns, constraints } = tableOf(catalog, tableName);
+  const renamed = (names: readonly string[]) => names.map((one) => (one === former ? next : one));
+  move(columns, former, next);
+  for (const [name, one] of constraints) {
+    const proves = one.proves === former ? { proves: next } : {};
+    constraints.set(name, { ...one, columns: renamed(one.columns), ...proves });
   }
+  for (const [name, index] of catalog.indexes) {
+    if (index.table !== tableName) continue;
+    const named = { keys: renamed(index.keys), columns: renamed(index.columns) };
+    catalog.indexes.set(name, { ...index, ...named });
+  }
+  const key = catalog.partitionKeys.get(tableName);
+  if (key === undefined) return;
+  catalog.partitionKeys.set(tableName, { ...key, columns: renamed(key.columns) });
 }
 
 function forget(catalog: Catalog, table: string): void {
@@ -268,7 +320,10 @@ function learnCommand(catalog: Catalog, tableName: string, node: Node): void {
   const table = tableOf(catalog, tableName);
   const column = table.columns.get(name);
   if (subtype === 'AT_AddColumn' && def !== undefined && 'ColumnDef' in def) {
-    learnColumn(table, tableName, def.ColumnDef);
+    // What is there already stays as it is.
+    const stays = node.AlterTableCmd.missing_ok === true;
+    const isThere = table.columns.has(def.ColumnDef.colname ?? '');
+    if (!stays || !isThere) learnColumn(table, tableName, def.ColumnDef);
   }
   if (subtype === 'AT_AddConstraint' && def !== undefined && 'Constraint' in def) {
     learnConstraint(catalog, tableName, def.Constraint);

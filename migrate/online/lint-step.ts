@@ -3,13 +3,13 @@ import { formOf } from './forms.ts';
 import { blocksWrites } from './lock.ts';
 import { type Judged, kindOf, type Step } from './script.ts';
 
-type Say = (rule: string, line: number) => void;
+type Say = (rule: string, statement: Judged) => void;
 
 /** They read tables that others know even where they fill one of their own. */
-const readers = ['insert-select', 'create-materialized-view'];
+const readers = ['insert-select', 'insert-select-references', 'create-materialized-view'];
 
 /** Forms after which a table may have many rows; the last two may fill any. */
-const fillers = ['insert-select', 'create-materialized-view', 'update-batch'];
+const fillers = [...readers, 'update-batch'];
 const fillAny = ['select-call', 'do-block'];
 
 /** The fresh tables that have rows after a statement. */
@@ -29,7 +29,7 @@ export function stepFindings(
     const former = judged[index - 1];
     if (former === undefined || statement.afterCommit) continue;
     if (kindOf(statement) === 'transaction' && kindOf(former) === 'transaction') continue;
-    say('not-alone', statement.line);
+    say('not-alone', statement);
   }
   const filled = new Set<string>();
   for (const step of steps) {
@@ -37,17 +37,19 @@ export function stepFindings(
     for (const statement of step.statements) {
       for (const relation of filledBy(statement, fresh)) filled.add(relation);
       if (step.kind !== 'transaction') continue;
-      if (isSlowUnderLock(statement, locked, { fresh, filled }))
-        say('slow-under-lock', statement.line);
+      if (isSlowUnderLock(statement, locked, { fresh, filled })) say('slow-under-lock', statement);
       const own = lockedBy(statement, fresh);
       const another = own.some((relation) => !locked.has(relation));
-      if (locked.size > 0 && another) say('several-tables', statement.line);
+      if (locked.size > 0 && another) say('several-tables', statement);
       for (const relation of own) locked.add(relation);
     }
   }
 }
 
-/** The tables that writers cannot use from this statement on. */
+/** Of these tables some rows are locked until the commit. */
+const rowLockers = ['update-rows'];
+
+/** The tables, or rows of them, that writers cannot use from this statement on. */
 export function lockedBy(
   statement: Pick<Judged, 'uses'>,
   fresh: ReadonlySet<string>,
@@ -56,7 +58,7 @@ export function lockedBy(
     if (id === undefined) return [];
     const form = formOf(id);
     const locked = [
-      ...(blocksWrites(form.lock) ? [relation] : []),
+      ...(blocksWrites(form.lock) || rowLockers.includes(id) ? [relation] : []),
       ...(form.also && blocksWrites(form.also.lock) ? also : []),
     ];
     return locked.filter((one) => one !== '' && !fresh.has(one));

@@ -1,22 +1,22 @@
-import type { Node } from 'libpg-query';
+import type { A_Expr, Node } from 'libpg-query';
 import type { Judged } from './script.ts';
 import { SqlUnreadable, type Token, tokensOf } from './sql.ts';
-import { every, stringsOf } from './tree.ts';
+import { columnsIn, every, stringsOf } from './tree.ts';
 
-type Say = (rule: string, line: number) => void;
+type Say = (rule: string, statement: Judged) => void;
 
 /** What the rules about one statement's own text say. */
 export function textFindings(statement: Judged, say: Say): void {
-  const { node, line } = statement;
+  const { node } = statement;
   const bodies = bodiesOf(node).flatMap(bodyTokens);
-  if (every('A_Star', node).length > 0 || hasStar(bodies)) say('star', line);
+  if (every('A_Star', node).length > 0 || hasStar(bodies)) say('star', statement);
   const executes = bodies.some(({ text }, at) => {
     const after = bodies[at + 1]?.text.toLowerCase();
     return text.toLowerCase() === 'execute' && after !== 'function' && after !== 'procedure';
   });
-  if (executes && !('DoStmt' in node)) say('dynamic-sql', line);
-  if (!isRepeatable(statement)) say('not-resumable', line);
-  if (!isBounded(statement)) say('batch', line);
+  if (executes && !('DoStmt' in node)) say('dynamic-sql', statement);
+  if (!isRepeatable(statement)) say('not-resumable', statement);
+  if (!isBounded(statement)) say('batch', statement);
 }
 
 /**
@@ -83,7 +83,27 @@ function isBounded({ node, batch, uses }: Judged): boolean {
   if (batch === undefined) return numbers.size === 0 || 'CreateFunctionStmt' in node;
   if (!uses.some(({ form }) => form === 'update-batch')) return false;
   if (isLoose(node)) return false;
-  const wanted = batch.key.length * 2;
-  const complete = Array.from({ length: wanted }, (_, at) => at + 1).every((n) => numbers.has(n));
-  return complete && numbers.size === wanted;
+  const size = batch.key.length;
+  const places = Array.from({ length: size * 2 }, (_, at) => at + 1);
+  if (numbers.size !== places.length || !places.every((n) => numbers.has(n))) return false;
+  const bounds = every('A_Expr', node).flatMap((one) => boundOf(one, batch.key));
+  const has = (operators: readonly string[], wanted: readonly number[]) =>
+    bounds.some(
+      ({ operator, places: own }) =>
+        operators.includes(operator) && own.join(' ') === wanted.join(' '),
+    );
+  return (
+    has(['BETWEEN'], places) ||
+    (has(['>='], places.slice(0, size)) && has(['<='], places.slice(size)))
+  );
+}
+
+/** What a comparison of the key itself with parameters says: the operator, and their numbers. */
+function boundOf(expression: object, key: readonly string[]) {
+  const { name, lexpr, rexpr } = expression as A_Expr;
+  const bare = every('FuncCall', lexpr).length + every('A_Expr', lexpr).length === 0;
+  if (!bare || columnsIn(lexpr).join(' ') !== key.join(' ')) return [];
+  const [operator = ''] = stringsOf(name);
+  const places = every('ParamRef', rexpr).map((one) => ('number' in one ? Number(one.number) : 0));
+  return [{ operator, places }];
 }

@@ -1,27 +1,14 @@
 import { beforeAll, expect, test } from 'vitest';
 import { forms, shapes } from './forms.ts';
-import { type Finding, lint, refusals } from './lint.ts';
-import { type Migration, migrationOf, type Phase } from './migration.ts';
-import { world } from './proof/world.ts';
+import { lint, refusals } from './lint.ts';
+import { migrationOf } from './migration.ts';
+import { base, found, refused } from './proof/refused.ts';
 import { rules } from './rules.ts';
 import { loadGrammar } from './sql.ts';
 
 beforeAll(loadGrammar);
 
 const star = '*';
-const base: readonly Migration[] = [migrationOf('0001_world.expand.sql', world)];
-
-/** The findings of a migration that comes after the world and `before`. */
-function found(sql: string, phase: Phase = 'expand', before = ''): readonly Finding[] {
-  const history = [...base, migrationOf('0002_before.contract.sql', before)];
-  const readings = lint([...history, migrationOf(`0003_new.${phase}.sql`, sql)], {
-    oldestPostgres: 18,
-  });
-  return readings.filter(({ migration }) => migration.number === 3).flatMap((one) => one.findings);
-}
-const refused = (sql: string, phase?: Phase, before?: string) =>
-  found(sql, phase, before).flatMap(({ rule, excuse }) => (excuse === undefined ? [rule] : []));
-
 test.for(shapes)('$id: its example is recognised, and judged as the table says', (form) => {
   const { sql, before } = form.example;
   const expected = form.verdict === 'allowed' ? [] : [form.id];

@@ -1,3 +1,4 @@
+import type { Constraint, Node } from 'libpg-query';
 import { type Catalog, emptyCatalog } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import type { Form } from './form.ts';
@@ -9,7 +10,7 @@ import type { Migration, Phase } from './migration.ts';
 import { rules } from './rules.ts';
 import { type Judged, judge, readScript, type Script, type Step, stepsOf } from './script.ts';
 import { SqlUnreadable } from './sql.ts';
-import { nameOf } from './tree.ts';
+import { every, nameOf } from './tree.ts';
 
 /** What the linter has against a statement. */
 export interface Finding {
@@ -66,7 +67,7 @@ export function refusals(readings: readonly Reading[]): readonly Finding[] {
   return readings.flatMap(({ findings }) => findings.filter(({ excuse }) => excuse === undefined));
 }
 
-type Say = (rule: string, line: number, form?: Form) => void;
+type Say = (rule: string, statement: Judged, form?: Form) => void;
 
 function read(
   migration: Migration,
@@ -75,7 +76,7 @@ function read(
   oldestPostgres: number,
 ): Reading {
   const before = direction === 'down' ? migration.downLine - 1 : 0;
-  const found: { rule: string; line: number; form?: Form; message?: string }[] = [];
+  const found: Found[] = [];
   const fresh = new Set<string>();
   const filled = new Set<string>();
   const attached = new Set<string>();
@@ -86,11 +87,13 @@ function read(
     if (!(error instanceof SqlUnreadable)) throw error;
     found.push({ rule: 'syntax', line: error.line, message: error.message });
   }
-  const say: Say = (rule, line, form) => found.push({ rule, line, ...(form && { form }) });
+  const say: Say = (rule, statement, form) =>
+    found.push({ rule, line: statement.line, statement, ...(form && { form }) });
   const phase = direction === 'down' ? 'contract' : migration.phase;
   const judged = script.statements.map((statement) => {
     const one = judge(statement, catalog);
-    ofForms(one, { phase, fresh, filled, attached, catalog, oldestPostgres }, say);
+    if (sinceOf(one) > oldestPostgres) say('too-new', one);
+    ofForms(one, { phase, fresh, filled, attached, catalog }, say);
     for (const relation of filledBy(one, fresh)) filled.add(relation);
     textFindings(one, say);
     learn(catalog, one.node);
@@ -98,7 +101,7 @@ function read(
   });
   const steps = stepsOf(judged);
   stepFindings(judged, steps, fresh, say);
-  for (const { line } of script.unknown) say('annotation', line);
+  for (const { line } of script.unknown) found.push({ rule: 'annotation', line });
   const excused = excuse(judged, found);
   return {
     migration,
@@ -125,7 +128,6 @@ interface Surroundings {
   /** Those that became a partition of a table that others know: they are in use from then on. */
   readonly attached: Set<string>;
   readonly catalog: Catalog;
-  readonly oldestPostgres: number;
 }
 
 /** What the forms of one statement say against it, on tables that others know. */
@@ -134,14 +136,12 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
     if (use.form === undefined) {
       if (around.fresh.has(use.relation)) continue;
       const control = 'TransactionStmt' in statement.node || 'VariableSetStmt' in statement.node;
-      say(control ? 'transaction-control' : 'unknown-statement', statement.line);
+      say(control ? 'transaction-control' : 'unknown-statement', statement);
       continue;
     }
     const form = formOf(use.form);
-    if (form.since !== undefined && form.since > around.oldestPostgres) {
-      say('too-new', statement.line);
-    }
     if (isNew(use, statement, around)) around.fresh.add(use.relation);
+    if (around.fresh.has(use.relation)) around.fresh.add(nameAfter(use, statement.node));
     const unused = around.fresh.has(use.relation) && !around.attached.has(use.relation);
     if (isAttaching(use) && !use.also?.every((parent) => around.fresh.has(parent))) {
       around.attached.add(use.relation);
@@ -149,8 +149,22 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
     if (unused && !isFeltElsewhere(use, around)) continue;
     if (form.verdict === 'allowed') continue;
     if (form.verdict === 'contract' && around.phase === 'contract') continue;
-    say(form.id, statement.line, form);
+    say(form.id, statement, form);
   }
+}
+
+/** The first major version that knows the forms and the constraints of a statement; 15 or later. */
+function sinceOf({ node, uses }: Judged): number {
+  const isNew = every('Constraint', node).some((one) => {
+    const { contype, is_enforced, generated_kind, without_overlaps, fk_with_period } =
+      one as Constraint;
+    if (contype === 'CONSTR_ATTR_NOT_ENFORCED') return true;
+    if (contype === 'CONSTR_GENERATED') return generated_kind !== 's';
+    const isLax = contype === 'CONSTR_FOREIGN' && is_enforced !== true;
+    return isLax || without_overlaps === true || fk_with_period === true;
+  });
+  const known = uses.map(({ form }) => (form === undefined ? undefined : formOf(form).since));
+  return Math.max(isNew ? 18 : 15, ...known.map((since) => since ?? 15));
 }
 
 const isAttaching = ({ form = '' }: Use) => form.startsWith('attach-partition');
@@ -164,16 +178,28 @@ function isNew({ form, relation }: Use, { node }: Judged, around: Surroundings):
   return aside && !around.catalog.tables.has(relation);
 }
 
+/** What a relation is called after a statement. */
+function nameAfter({ relation }: Use, node: Node): string {
+  if (!('RenameStmt' in node) || node.RenameStmt.renameType !== 'OBJECT_TABLE') return relation;
+  const { newname = '' } = node.RenameStmt;
+  return [...relation.split('.').slice(0, -1), newname].join('.');
+}
+
 const makers = ['create-table', 'create-view', 'create-materialized-view', 'create-object'];
 
 /** True where reading a table that nobody uses locks one that others do. */
 function isFeltElsewhere(use: Use, { fresh, filled }: Surroundings): boolean {
+  if (use.form === 'insert-select-references') {
+    return use.also?.some((referenced) => !fresh.has(referenced)) === true;
+  }
   return isSlow(use, fresh, filled) && lockedBy({ uses: [use] }, fresh).length > 0;
 }
 
 interface Found {
   readonly rule: string;
   readonly line: number;
+  /** Absent: it is about the text, or an annotation. */
+  readonly statement?: Judged;
   readonly form?: Form;
   readonly message?: string;
 }
@@ -182,8 +208,7 @@ interface Found {
 function excuse(judged: readonly Judged[], found: readonly Found[]) {
   const used = new Set<number>();
   const excused = found.map((one) => {
-    const statement = judged.find(({ line }) => line === one.line);
-    const allowance = statement?.allows.find(({ rule }) => rule === one.rule);
+    const allowance = one.statement?.allows.find(({ rule }) => rule === one.rule);
     if (allowance !== undefined) used.add(allowance.line);
     return { ...one, reason: allowance?.reason };
   });

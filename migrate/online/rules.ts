@@ -29,7 +29,7 @@ export const rules: readonly Rule[] = [
     about: 'the linter knows the statement',
     why: 'No form says what it locks.',
     instead: 'use a known form, or annotate what it locks and why that is harmless',
-    example: 'alter table busy replica identity full',
+    example: 'drop owned by somebody',
   },
   {
     id: 'too-new',
@@ -102,8 +102,8 @@ export const rules: readonly Rule[] = [
     id: 'batch',
     about: 'batches are bounded by their key',
     why:
-      'A batch runs for rows between $1 and $2 of its key, all of them and no others: the bounds ' +
-      'stand in no `or` or `not`, and nothing else has parameters.',
+      'A batch runs for rows from $1 to $2 of its key, all of them, both ends included, and no ' +
+      'others: the bounds stand in no `or` or `not`, and nothing else has parameters.',
     instead: '`-- migrate:batch table (key)` above `update ... where key between $1 and $2`',
     example: '-- migrate:batch busy (id)\nupdate busy set v = 1 where v is null',
   },

@@ -9,7 +9,7 @@ export interface Batch {
   readonly table: string;
   /** The columns of the primary key, or of another unique key, in order. */
   readonly key: readonly string[];
-  /** How many rows the first batch has; later ones follow the time that they take. */
+  /** How many rows the first batch has, from 1; later ones follow the time that they take. */
   readonly rows: number;
 }
 
@@ -86,7 +86,7 @@ function annotationOf(comment: string): Annotation | undefined {
   if (allow !== null) {
     return { kind: 'allow', rules: (allow[1] ?? '').split(/, */), reason: allow[2] ?? '' };
   }
-  const batch = /^batch ([\w.]+) \((\w+(?:, *\w+)*)\)(?: rows (\d{1,7}))?$/.exec(text);
+  const batch = /^batch ([\w.]+) \((\w+(?:, *\w+)*)\)(?: rows ([1-9]\d{0,6}))?$/.exec(text);
   if (batch === null) return { kind: 'unknown' };
   const [, table = '', key = '', rows] = batch;
   return {

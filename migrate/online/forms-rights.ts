@@ -1,0 +1,154 @@
+import type { Form } from './form.ts';
+
+const short = 'The lock keeps everybody out, but only for the moment that the catalogue takes.';
+const role = 'create role plain; grant select on busy to plain';
+const unrole = 'drop owned by plain; drop role plain';
+const trigger =
+  'create function sees() returns trigger language plpgsql as ' +
+  "'begin new.t = ''seen''; return new; end';\n" +
+  'create trigger added before update on busy for each row when (new.id = 7) execute function sees()';
+const untrigger = 'drop function if exists sees() cascade';
+
+/** Who may see and change which rows of a table that is there, and who is told of it. */
+export const rightsForms: readonly Form[] = [
+  {
+    id: 'revoke',
+    about: 'revoke a right on a table',
+    lock: 'NONE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: 'The release before may still use it. Reads and writes go on.',
+    instead: 'revoke it in a contract migration',
+    example: {
+      before: 'create role plain; grant select on other to plain',
+      sql: 'revoke select on other from plain',
+      after: unrole,
+      former: 'set local role plain; select id from other limit 1',
+    },
+  },
+  {
+    id: 'change-owner',
+    about: 'owner to',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: 'Who signs in as the owner of before loses what only its owner may do.',
+    instead: 'change it in a contract migration, when the roles have the rights that they need',
+    example: {
+      before: 'create role plain; alter table busy owner to plain',
+      sql: 'alter table busy owner to current_user',
+      after: 'alter table busy owner to current_user; drop role plain',
+      former: 'set local role plain; select id from busy limit 1',
+    },
+  },
+  {
+    id: 'set-policy',
+    about: 'create or alter policy, disable or no force row level security',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: `${short} A restrictive policy hides rows from then on.`,
+    example: { sql: 'create policy added on busy using (id > 0)' },
+    more: [{ sql: 'alter table busy disable row level security' }],
+  },
+  {
+    id: 'restrict-rows',
+    about: 'enable or force row level security',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: 'From then on the release before finds no row that no policy shows.',
+    instead: 'create the policies first, and enable it in a contract migration',
+    example: {
+      before: role,
+      sql: 'alter table busy enable row level security',
+      after: unrole,
+      former: 'set local role plain; select 1 / count(id) from (select id from busy limit 1) found',
+    },
+  },
+  {
+    id: 'switch-trigger',
+    about: 'enable trigger',
+    lock: 'SHARE ROW EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'Nobody may write for a moment. From then on its function is part of every write.',
+    example: {
+      before: trigger,
+      sql: 'alter table busy enable always trigger added',
+      after: untrigger,
+    },
+  },
+  {
+    id: 'disable-trigger',
+    about: 'disable trigger',
+    lock: 'SHARE ROW EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: 'What it did for the release before, or checked, is no longer done.',
+    instead: 'disable it in a contract migration',
+    example: {
+      before: trigger,
+      sql: 'alter table busy disable trigger added',
+      after: untrigger,
+      former:
+        'update busy set v = 1 where id = 7; ' +
+        "select 1 / count(id) from busy where id = 7 and t = 'seen'",
+    },
+  },
+  {
+    id: 'publish',
+    about: 'create or alter publication of tables that have a primary key',
+    lock: 'SHARE UPDATE EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'Reads and writes go on.',
+    example: { sql: 'create publication added for table busy' },
+  },
+  {
+    id: 'publish-keyless',
+    about: 'create or alter publication of tables without a primary key, or of all',
+    lock: 'SHARE UPDATE EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'refused',
+    harm: 'breaks',
+    why: 'Without one, updates and deletes are refused. (Or the migrations do not show that it has one.)',
+    instead: 'give it a primary key, or publish inserts by another way',
+    example: {
+      before: 'create table keyless as select id, n from busy where id <= 10',
+      sql: 'create publication added for table keyless',
+      after: 'drop table keyless',
+      on: 'keyless',
+      former: 'update keyless set n = 1',
+    },
+  },
+  {
+    id: 'replica-identity',
+    about: 'replica identity default, full, using index',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: short,
+    example: { sql: 'alter table busy replica identity full' },
+  },
+  {
+    id: 'replica-identity-nothing',
+    about: 'replica identity nothing',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: 'Where the table is published, updates and deletes are refused.',
+    instead: 'take it out of its publications first',
+    example: {
+      before: 'create publication added for table busy',
+      sql: 'alter table busy replica identity nothing',
+      after: 'drop publication added',
+      former: 'update busy set v = 1 where id = 7',
+    },
+  },
+];
