@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ConfigError } from '#server/config/config.ts';
 import { KeysError } from '#server/keys/master.ts';
+import { RecoveryRefused } from '#server/recovery.ts';
 import { Failure } from './command.ts';
 import { cannotListen, databaseFailure, sentencesOf, withoutRows } from './failure.ts';
 
@@ -19,14 +20,29 @@ describe('PostgreSQL cannot be used', () => {
     ],
     [coded('28000'), 'does not let "ada" in'],
     [coded('3D000'), 'There is no database "gate" at db.example:6432: create it'],
-    [coded('42501'), 'may not read table schema_migration'],
+    [
+      coded('42501'),
+      'The role "ada" at db.example:6432 lacks a right: set GATEHOUSE_DATABASE_OWNER',
+    ],
     [coded('08P01'), 'a PgBouncer needs `ignore_startup_parameters = options`'],
     [coded('53300'), 'has no connection left'],
+    [new Error('full', { cause: coded('53100') }), 'no space left on its disk: docs/ops/disk-full'],
+    [coded('25006'), 'PostgreSQL at db.example:6432 only reads, as a standby does'],
+    [new Error('held', { cause: coded('55P03') }), 'Others hold what is needed'],
+    [coded('SELF_SIGNED_CERT_IN_CHAIN'), 'The certificate of PostgreSQL at db.example:6432 is not'],
   ])('%s', (error, sentence) => {
     const failure = databaseFailure(error, url, 'GATEHOUSE_DATABASE_URL');
     expect(failure).toBeInstanceOf(Failure);
     expect(failure.message).toContain(sentence);
     expect(failure.message).not.toContain('hunter2');
+  });
+
+  test.each([
+    coded('42703'),
+    new TypeError('x is not a function'),
+    new RecoveryRefused('A recovery was begun here and has not ended.'),
+  ])('what is no refusal of PostgreSQL stays what it is: %s', (error) => {
+    expect(databaseFailure(error, url, 'GATEHOUSE_DATABASE_URL')).toBe(error);
   });
 
   test('over a Unix socket the directory is named; of a broken URL nothing is', () => {
@@ -47,6 +63,7 @@ describe('what an operator can mend is told in sentences, a bug is not hidden', 
       '127.0.0.1:4444 is in use',
     ],
     [Object.assign(coded('ENOENT'), { path: 'tls.pem' }), 'tls.pem cannot be read'],
+    [Object.assign(coded('EROFS'), { path: '.gatehouse' }), '.gatehouse cannot be read or written'],
     [new TypeError('x is not a function'), undefined],
     [
       Object.assign(coded('23514'), { table: 'identity_user', constraint: 'name_check' }),

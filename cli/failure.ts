@@ -12,15 +12,7 @@ import { Failure } from './command.ts';
  */
 export function sentencesOf(error: unknown): readonly string[] | undefined {
   if (error instanceof ConfigError) return error.problems;
-  const ours = [
-    Failure,
-    DatabaseRestored,
-    RecoveryRefused,
-    KeysError,
-    EmbeddedPostgresError,
-    MigrationRefused,
-  ];
-  if (error instanceof Error && ours.some((kind) => error instanceof kind)) return [error.message];
+  if (error instanceof Error && isSentence(error)) return [error.message];
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   if (/^23[0-9A-Z]{3}$/.test(String(error.code))) return [brokenRule(error, String(error.code))];
   const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
@@ -29,10 +21,22 @@ export function sentencesOf(error: unknown): readonly string[] | undefined {
     const address = 'address' in error ? String(error.address) : '';
     if (port !== undefined) return [cannotListen(address, port, error.code, undefined)];
   }
-  if (path !== undefined && ['ENOENT', 'EACCES', 'EPERM', 'EISDIR'].includes(String(error.code))) {
+  if (path !== undefined && /^E[A-Z]+$/.test(String(error.code))) {
     return [`${path} cannot be read or written (${error.code}).`];
   }
   return undefined;
+}
+
+/** True where the message is for the operator. */
+function isSentence(error: Error): boolean {
+  return [
+    Failure,
+    DatabaseRestored,
+    RecoveryRefused,
+    KeysError,
+    EmbeddedPostgresError,
+    MigrationRefused,
+  ].some((kind) => error instanceof kind);
 }
 
 /** PostgreSQL refuses a row; which one stands in the error too, and is not shown. */
@@ -75,41 +79,69 @@ export function cannotListen(
 }
 
 /**
- * An error of a connection to PostgreSQL as a sentence with host and port, never the password.
- * `setting` is the variable that the URL came from.
+ * What PostgreSQL or the way to it refuses, as a sentence with host and port, never the password;
+ * another error as it is. `setting` is the variable that the URL came from.
  */
 export function databaseFailure(error: unknown, url: string, setting: string): Error {
-  if (error instanceof MigrationRefused || error instanceof Failure) return error;
-  const { place, user, database } = addressed(url);
+  if (!(error instanceof Error)) return new Error(String(error));
+  if (isSentence(error)) return error;
+  const address = addressed(url);
   const code = codeOf(error);
-  const told = (sentence: string) => new Failure(sentence, { cause: error });
+  const away = `cannot be reached (${code || 'no answer in time'}): start it, or correct ${setting}.`;
+  const sentence =
+    refusal(code, address, setting) ??
+    (isOfConnection(error, code) ? `PostgreSQL at ${address.place} ${away}` : undefined);
+  return sentence === undefined ? error : new Failure(sentence, { cause: error });
+}
+
+/** What an SQLSTATE or an error of the connection means to an operator, and what to do. */
+function refusal(
+  code: string,
+  { place, user, database }: ReturnType<typeof addressed>,
+  setting: string,
+): string | undefined {
   if (code === '3D000') {
-    return told(
-      `There is no database "${database}" at ${place}: create it, or correct ${setting}.`,
-    );
+    return `There is no database "${database}" at ${place}: create it, or correct ${setting}.`;
   }
   if (code.startsWith('28')) {
-    return told(
-      `PostgreSQL at ${place} does not let "${user}" in: check user and password in ${setting}.`,
-    );
+    return `PostgreSQL at ${place} does not let "${user}" in: check user and password in ${setting}.`;
   }
   if (code === '42501') {
-    return told(
-      `The role "${user}" at ${place} may not read table schema_migration: run ` +
-        '`gatehouse schema up` with GATEHOUSE_DATABASE_OWNER_URL set.',
+    return (
+      `The role "${user}" at ${place} lacks a right: set GATEHOUSE_DATABASE_OWNER_URL to the role ` +
+      "that owns the tables. `gatehouse schema up` with it gives the server's role its rights."
     );
   }
   if (code === '08P01') {
-    return told(
+    return (
       `What answers at ${place} takes no start-up parameters: a PgBouncer needs ` +
-        '`ignore_startup_parameters = options` and settings on the role (docs/operations.md).',
+      '`ignore_startup_parameters = options` and settings on the role (docs/operations.md).'
     );
   }
-  if (code === '53300') return told(`PostgreSQL at ${place} has no connection left.`);
-  const why = /^(E[A-Z]+|[0-9A-Z]{5})$/.test(code) ? code : 'no answer in time';
-  return told(
-    `PostgreSQL at ${place} cannot be reached (${why}): start it, or correct ${setting}.`,
-  );
+  if (code === '53300') return `PostgreSQL at ${place} has no connection left.`;
+  if (code === '53100') {
+    return `PostgreSQL at ${place} has no space left on its disk: docs/ops/disk-full.md.`;
+  }
+  if (code === '25006') {
+    return `PostgreSQL at ${place} only reads, as a standby does: correct ${setting}.`;
+  }
+  if (/^(55P03|40P01|40001)$/.test(code)) {
+    return `Others hold what is needed in PostgreSQL at ${place}: try again.`;
+  }
+  if (/CERT|TLS|SIGNATURE/.test(code)) {
+    return (
+      `The certificate of PostgreSQL at ${place} is not accepted (${code}): see sslmode and ` +
+      `sslrootcert in ${setting}.`
+    );
+  }
+  return undefined;
+}
+
+/** True where PostgreSQL was not reached, or went away; anything else is a bug of ours. */
+function isOfConnection({ name, message }: Error, code: string): boolean {
+  if (name === 'DatabaseUnavailable') return true;
+  if (code !== '') return /^(E[A-Z]+|(08|53|57|58)[0-9A-Z]{3})$/.test(code);
+  return /timeout|terminated|connection|ended/i.test(message);
 }
 
 /** Where a URL leads, in words that may be shown. */

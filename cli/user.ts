@@ -171,12 +171,10 @@ export async function withRosterAt<Result>(
   try {
     return await work(roster);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (error.name === 'DatabaseUnavailable') throw databaseFailure(error, url, setting);
-    if ('code' in error && error.code === '42P01') {
+    if (error instanceof Error && 'code' in error && error.code === '42P01') {
       throw new Failure('The database has not all tables yet: run `gatehouse schema up` first.');
     }
-    throw error;
+    throw databaseFailure(error, url, setting);
   } finally {
     await roster.close();
   }

@@ -161,15 +161,19 @@ describe('changes of administrators', () => {
     });
   });
 
-  test('users, by the operator at the command line', async () => {
+  const run = (line: string) => {
+    const { server } = deployment;
     const env = {
-      GATEHOUSE_PUBLIC_PORT: new URL(deployment.server.publicUrl).port,
-      GATEHOUSE_ADMIN_PORT: new URL(deployment.server.adminUrl).port,
-      GATEHOUSE_ADMIN_TOKEN: deployment.server.adminToken,
-      GATEHOUSE_DATA_DIR: deployment.server.dataDir,
-      GATEHOUSE_DATABASE_URL: deployment.server.database.urls.server,
+      GATEHOUSE_PUBLIC_PORT: new URL(server.publicUrl).port,
+      GATEHOUSE_ADMIN_PORT: new URL(server.adminUrl).port,
+      GATEHOUSE_ADMIN_TOKEN: server.adminToken,
+      GATEHOUSE_DATA_DIR: server.dataDir,
+      GATEHOUSE_DATABASE_URL: server.database.urls.server,
     };
-    const run = (line: string) => finishProgram(line.split(' '), env, 'a secret 1\n');
+    return finishProgram(line.split(' '), env, 'a secret 1\n');
+  };
+
+  test('users, by the operator at the command line', async () => {
     await run('user create audited@example.com --password-stdin');
     await run('user set-password audited@example.com --password-stdin');
     await run('user disable audited@example.com');
@@ -185,6 +189,23 @@ describe('changes of administrators', () => {
     ]);
     expect(field(entries[0], 'actor').kind).toBe('operator');
     expect(new Set(entries.slice(1).map((entry) => field(entry, 'target').id)).size).toBe(1);
+  });
+
+  test('a change of a user that fails: the entry says so, and the operator is told why', async () => {
+    const { urls } = deployment.server.database;
+    const role = decodeURIComponent(new URL(urls.server).username);
+    const owner = new pg.Client({ connectionString: urls.owner });
+    await owner.connect();
+    await run('user create failing@example.com --password-stdin');
+    await owner.query(`revoke update on identity_user from ${role}`);
+    const { code, stderr } = await run('user disable failing@example.com');
+    await owner.query(`grant update on identity_user to ${role}`);
+    await owner.end();
+    expect(stderr).toContain(`The role "${role}" at `);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(code).toBe(1);
+    const entry = await newest('user.disable');
+    expect(entry).toMatchObject({ outcome: 'failed', detail: { login: 'failing@example.com' } });
   });
 });
 
