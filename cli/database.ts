@@ -76,7 +76,8 @@ export async function ensureSchema(addresses: DatabaseAddresses): Promise<void> 
   const { applied, pending: missing } = await statusOf(addresses.owner);
   // A contract only removes: this release runs without it as well.
   const pending = missing.filter(({ phase }) => phase !== 'contract');
-  const remedy = 'run `gatehouse schema up` (`npm run gatehouse -- schema up`), then start again.';
+  const remedy =
+    'run `gatehouse schema up` (`npm run gatehouse -- schema up`), then run this again.';
   if (applied.length === 0) throw new Failure(`The database has no schema yet: ${remedy}`);
   if (pending.length > 0) {
     const count = pending.length === 1 ? 'A migration is' : `${pending.length} migrations are`;

@@ -2,7 +2,7 @@ import type { Config } from '#server/config/config.ts';
 import { readConfig } from '#server/config/environment.ts';
 import { armFailpoints } from '#server/failpoints.ts';
 import { lookAtRecovery, type RecoverySight, recover } from '#server/recovery.ts';
-import { Failure, type Input, type Terminal } from './command.ts';
+import type { Input, Terminal } from './command.ts';
 import {
   configuredAddresses,
   type DatabaseAddress,
@@ -10,7 +10,7 @@ import {
   ensureSchema,
   reachableAddresses,
 } from './database.ts';
-import { databaseFailure, sentencesOf } from './failure.ts';
+import { databaseFailure } from './failure.ts';
 
 /** `gatehouse recover` */
 export async function recoverDatabase(input: Input, terminal: Terminal): Promise<number> {
@@ -18,11 +18,8 @@ export async function recoverDatabase(input: Input, terminal: Terminal): Promise
   const counterOnly = input.flag('counter-only');
   const keepCredentials = input.flag('keep-credentials') || counterOnly;
   return withDatabase(config, terminal, async (owner) => {
-    const sight = await explained(owner, () =>
-      lookAtRecovery({ ownerUrl: owner.url, counterOnly }),
-    );
+    const sight = await explained(owner, () => lookAtRecovery(owner.url));
     for (const line of linesOf(sight, counterOnly, keepCredentials)) terminal.out(line);
-    if (sight.due === 'none') return 0;
     if (!input.flag('yes')) {
       terminal.out('Nothing was changed. To do it: the same command with --yes.');
       return 1;
@@ -42,7 +39,6 @@ function linesOf(
   counterOnly: boolean,
   keepCredentials: boolean,
 ): readonly string[] {
-  if (sight.due === 'none') return ['Nothing has happened since the last recovery.'];
   const { newestSeq, grants, sessions, clients, credentials } = sight;
   const begun = sight.due === 'rest';
   const moved = begun
@@ -95,13 +91,6 @@ async function explained<T>(owner: DatabaseAddress, work: () => Promise<T>): Pro
   try {
     return await work();
   } catch (error) {
-    if (sentencesOf(error) !== undefined) throw error;
-    if (error instanceof Error && 'code' in error && error.code === '42501') {
-      throw new Failure(
-        'Recovering needs the role that owns the tables: set GATEHOUSE_DATABASE_OWNER_URL.',
-        { cause: error },
-      );
-    }
     throw databaseFailure(error, owner.url, owner.setting);
   }
 }

