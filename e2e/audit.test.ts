@@ -359,6 +359,11 @@ describe('the door', () => {
       expect(await status(auditor, path), path).toBe(403);
     }
     expect(await status(await secretOf('clients'), '/admin/audit')).toBe(403);
+    // Whose credential tried the doors of others is known.
+    for (const name of ['of clients', 'of audit']) {
+      const entry = await newest(`admin.deny&actor=${encodeURIComponent(name)}`);
+      expect(field(entry, 'actor')).toMatchObject({ kind: 'credential', name });
+    }
   });
 
   test('pages follow one another by Link, without repeating an entry', async () => {

@@ -55,6 +55,21 @@ test('a crowd of one action hides nothing of another', async () => {
   expect(of('token.forged')).toMatchObject([{ actor: stolen, target }]);
 });
 
+test('two who are known by name do not share an entry', async () => {
+  const { entries, tally } = gather();
+  const target = { kind: 'admin door', id: '/admin/keys/*' };
+  const common = { action: 'admin.deny', target, requestId: '', address: '192.0.2.1' } as const;
+  for (const id of ['one', 'one', 'other']) {
+    tally.count({ ...common, actor: { kind: 'credential', id, name: id } });
+  }
+  await tally.flush();
+  expect(entries.map(({ actor, count }) => [actor.id, count])).toEqual([
+    ['one', undefined],
+    ['other', undefined],
+    ['one', 1],
+  ]);
+});
+
 test('the next minute begins anew', async () => {
   const { entries, tally, event } = gather();
   event('192.0.2.1');

@@ -25,7 +25,7 @@ interface Counted {
 }
 
 /**
- * Counts events by action, target, reason and address. The first of each is written as it comes;
+ * Counts events by action, actor, target, reason and address. The first of each is written as it comes;
  * when the minute is over, one entry says how many more there were. Beyond {@link keysMax} of one
  * action in a minute, its others share an entry without target and address.
  */
@@ -57,8 +57,10 @@ export function createTally(write: (entry: AuditEntry) => Promise<void>): {
   return {
     count(event) {
       timer ??= setTimeout(closeWindow, windowMs).unref();
-      const { action, target, reason = '', address } = event;
-      const key = [action, target.kind, target.id, reason, address].join('\n');
+      const { action, actor = anonymous, target, reason = '', address } = event;
+      const key = [action, actor.kind, actor.id, target.kind, target.id, reason, address].join(
+        '\n',
+      );
       const known = counted.get(key);
       if (known !== undefined) {
         known.more += 1;

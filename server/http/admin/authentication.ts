@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
-import { isRefusal, type Refusal, refusals, refuse } from '#core/refusal.ts';
+import { type Refusal, refusals, refuse } from '#core/refusal.ts';
 import { auditActions } from '#server/audit/actions.ts';
 import { type Actor, anonymous } from '#server/audit/entry.ts';
 import { type Env, refusalAnswer, type Socketed } from '#server/http/frame/answer.ts';
@@ -18,15 +18,21 @@ const credentialCharsMax = 512;
 
 /** Decides who may use an admin door; one per admin app. */
 export interface AdminGate {
-  /** Lets the request pass, naming who asks, or says why not: 401 without a credential, 403 by role. */
-  authorize(caller: AdminCaller, roles: readonly AdminRole[]): AdminVerdict | Promise<AdminVerdict>;
-  /** The same as middleware, with Hydra's error shape. Role `all` opens every door. */
+  /**
+   * Lets the request pass, noting who asks, or says why not in Hydra's shape: 401 without a
+   * credential, 403 by role. Role `all` opens every door.
+   */
   guard(...roles: readonly AdminRole[]): MiddlewareHandler<Env>;
 }
-export type AdminVerdict = Refusal | Actor;
+
+/** Who asks, as far as they have proven it, and why they may not; without refusal they may. */
+interface Verdict {
+  readonly actor: Actor;
+  readonly refusal?: Refusal;
+}
 
 /** Where a request may carry an admin credential. */
-export interface AdminCaller {
+interface AdminCaller {
   readonly authorization: string | null | undefined;
   /** The absolute URL as it was sent; looked at only without an Authorization header. */
   readonly url: string;
@@ -81,33 +87,32 @@ export function createAdminGate(node: Node): AdminGate {
     hash: Buffer,
     fromPath: boolean,
     roles: readonly AdminRole[],
-  ): Promise<AdminVerdict> {
+  ): Promise<Verdict> {
     const known = await knownBy(hash);
-    if (known === undefined) return refuse('admin_unauthorized');
+    if (known === undefined) return stranger;
     const { role, actor } = known;
-    if (fromPath && role !== 'handshake') return refuse('admin_forbidden', pathHint);
-    if (role === 'all' || roles.includes(role)) return actor;
-    return refuse('admin_forbidden', `The role ${role} does not open this door: ${needed(roles)}.`);
+    if (fromPath && role !== 'handshake') return { actor, refusal: notByPath };
+    if (role === 'all' || roles.includes(role)) return { actor };
+    const hint = `The role ${role} does not open this door: ${needed(roles)}.`;
+    return { actor, refusal: refuse('admin_forbidden', hint) };
   }
 
-  function authorize(caller: AdminCaller, roles: readonly AdminRole[]) {
-    if (insecureAdminNoAuth) return anonymous;
+  function authorize(caller: AdminCaller, roles: readonly AdminRole[]): Verdict | Promise<Verdict> {
+    if (insecureAdminNoAuth) return { actor: anonymous };
     const fromHeader = headerCredential(caller.authorization ?? null);
     const credential = fromHeader ?? pathCredential(caller.url);
-    if (credential === undefined || credential.length > credentialCharsMax) {
-      return refuse('admin_unauthorized');
-    }
+    if (credential === undefined || credential.length > credentialCharsMax) return stranger;
     const hash = adminSecretHash(credential);
     if (bootstrap !== undefined && timingSafeEqual(hash, bootstrap)) {
       // An URL ends up in logs and histories, so the token that opens all is not taken from one.
-      return fromHeader === undefined ? refuse('admin_forbidden', pathHint) : bootstrapActor;
+      const actor = bootstrapActor;
+      return fromHeader === undefined ? { actor, refusal: notByPath } : { actor };
     }
-    if (!credential.startsWith('gh_ad_')) return refuse('admin_unauthorized');
+    if (!credential.startsWith('gh_ad_')) return stranger;
     return authorizeStored(hash, fromHeader === undefined, roles);
   }
 
   return {
-    authorize,
     guard: (...roles) => {
       return async (c, next) => {
         // Node's own headers: to ask the Request would first build them all.
@@ -117,20 +122,21 @@ export function createAdminGate(node: Node): AdminGate {
           : c.req.header('authorization');
         const url = authorization === undefined ? c.req.url : '';
         const verdict = authorize({ authorization, url }, roles);
-        const judged = verdict instanceof Promise ? await verdict : verdict;
-        if (!isRefusal(judged)) {
-          c.set('actor', judged);
+        const { actor, refusal } = verdict instanceof Promise ? await verdict : verdict;
+        if (refusal === undefined) {
+          c.set('actor', actor);
           return next();
         }
         node.metrics.event('admin_denied');
         node.audit.count({
           action: 'admin.deny',
+          actor,
           target: { kind: auditActions['admin.deny'].target, id: c.get('route') },
-          reason: judged.refused,
+          reason: refusal.refused,
           requestId: c.get('requestId'),
           address: c.get('address'),
         });
-        return adminRefusalAnswer(judged);
+        return adminRefusalAnswer(refusal);
       };
     },
   };
@@ -159,7 +165,11 @@ export function adminPath(request: Request): string {
 }
 
 const bootstrapActor: Actor = { kind: 'admin_token', id: '' };
-const pathHint = 'Only a credential with the role handshake may stand in the path.';
+const stranger: Verdict = { actor: anonymous, refusal: refuse('admin_unauthorized') };
+const notByPath = refuse(
+  'admin_forbidden',
+  'Only a credential with the role handshake may stand in the path.',
+);
 
 function needed(roles: readonly AdminRole[]): string {
   return `it needs ${[...roles, 'all'].join(' or ')}`;
