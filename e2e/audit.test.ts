@@ -92,7 +92,8 @@ describe('changes of administrators', () => {
       kid: 'k1',
     });
     expect(made.status).toBe(201);
-    await admin('PUT', '/admin/keys/audited/k2', { ...privateJwk(), kid: 'k2' });
+    await admin('PUT', '/admin/keys/audited/as-it-is-not-called', { ...privateJwk(), kid: 'k2' });
+    expect(await newest('key.import')).toMatchObject({ detail: { kids: ['k2'] } });
     await admin('PUT', '/admin/keys/audited', { keys: [{ ...privateJwk(), kid: 'k3' }] });
     await admin('DELETE', '/admin/keys/audited/k3');
     await admin('DELETE', '/admin/keys/audited');

@@ -86,7 +86,7 @@ async function putSet(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
   if (isRefusal(read)) return read;
   const keys = importSet(setOf(c), read.body);
   if (isRefusal(keys)) return keys;
-  const rows = await store(node, setOf(c), keys, 'delete');
+  const rows = await store(node, c, keys, 'delete');
   return isRefusal(rows) ? rows : json(200, publicSet(rows));
 }
 
@@ -96,16 +96,17 @@ async function putKey(node: KeyNode, c: Ctx): Promise<Refusal | Response> {
   // As in Hydra the body's kid counts; the path's stands in where the body has none.
   const key = importJwk(setOf(c), read.body, kidOf(c));
   if (isRefusal(key)) return key;
-  const rows = await store(node, setOf(c), [key], 'keep');
+  const rows = await store(node, c, [key], 'keep');
   return isRefusal(rows) ? rows : json(200, rows[0]?.publicJwk);
 }
 
 async function store(
   node: KeyNode,
-  setName: string,
+  c: Ctx,
   keys: readonly PrivateKey[],
   others: 'keep' | 'delete',
 ): Promise<Refusal | readonly NewKey[]> {
+  const setName = setOf(c);
   for (const key of keys) {
     const refusal = setRefuses(setName, key);
     if (refusal !== undefined) return refusal;
@@ -113,6 +114,8 @@ async function store(
   }
   const rows = keys.map((key, index) => newKeyOf(node, key, -index * orderSeconds));
   await replaceInSet(node.database, setName, rows, others);
+  // What the path calls it is not what it is called.
+  c.set('audited', { detail: { kids: keys.map(({ kid }) => kid) } });
   await changed(node, 'admin_key_imported', keys);
   return rows;
 }
