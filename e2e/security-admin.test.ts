@@ -140,7 +140,13 @@ describe('security: admin doors', () => {
     });
     const authorization = `Bearer ${made.body.secret}`;
     expect((await ask('GET', '/admin/clients', authorization)).status).toBe(200);
-    await deployment.admin('DELETE', `/admin/credentials/${made.body.id}`);
+    // A revocation of what only sounds like it neither ends it nor keeps it from being ended.
+    await deployment.admin('POST', '/admin/revocations', {
+      client_id: `credential:${made.body.id}`,
+    });
+    expect((await ask('GET', '/admin/clients', authorization)).status).toBe(200);
+    const gone = await deployment.admin('DELETE', `/admin/credentials/${made.body.id}`);
+    expect(gone.status).toBe(204);
     expect((await ask('GET', '/admin/clients', authorization)).status).toBe(401);
   });
 

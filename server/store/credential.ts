@@ -85,8 +85,10 @@ with locked as materialized (
   from locked l, gone g
   where l.held
 ), cut as (
-  insert into cutoff (kind, target, seq)
+  insert into cutoff as k (kind, target, seq)
   select 'client', n.target, n.seq from numbered n
+  -- somebody may have revoked a client of this name
+  on conflict (kind, target) do update set seq = excluded.seq, created_at = now()
 ), told as (
   insert into fact (seq, kind, target, expires_at)
   select n.seq, 'client', n.target, now() + interval '1 hour' from numbered n
