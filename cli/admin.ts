@@ -105,7 +105,13 @@ async function tokenOf(config: Config): Promise<string> {
 }
 
 function leafOf(file: string): string {
-  return new X509Certificate(readFileSync(file)).toString();
+  const pem = readFileSync(file);
+  try {
+    return new X509Certificate(pem).toString();
+  } catch (cause) {
+    const sentence = `${variableName('tlsCert')} must be a certificate (PEM): ${file} is none.`;
+    throw new Failure(sentence, { cause });
+  }
 }
 
 function answered(

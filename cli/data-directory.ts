@@ -1,5 +1,7 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { variableName } from '#server/config/names.ts';
+import { Failure } from './command.ts';
 
 /**
  * Makes the data directory. What lies in it has mode 600, so root may leave it open for passage:
@@ -7,7 +9,14 @@ import { join } from 'node:path';
  */
 export async function ensureDataDirectory(dataDir: string): Promise<void> {
   const mode = process.getuid?.() === 0 ? 0o755 : 0o700;
-  const made = await mkdir(dataDir, { recursive: true, mode });
+  const made = await mkdir(dataDir, { recursive: true, mode }).catch((cause: unknown) => {
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    throw new Failure(
+      `${dataDir} cannot be made (${why}): let ${variableName('dataDir')} name a directory that ` +
+        'this user may write to.',
+      { cause },
+    );
+  });
   // Whatever the umask says; a directory that was there before is left as it is.
   if (made !== undefined) await chmod(dataDir, mode);
 }

@@ -1,3 +1,4 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { createServer } from 'node:net';
@@ -177,6 +178,32 @@ describe('what keeps it from serving is a sentence on stderr, and exit code 1', 
       'a master key that is none',
       () => ({ GATEHOUSE_MASTER_KEYS: '/dev/null' }),
       /The master key file \/dev\/null holds no key/,
+    ],
+    [
+      'a certificate that is none',
+      () => ({ GATEHOUSE_TLS_CERT: '/dev/null', GATEHOUSE_TLS_KEY: '/dev/null' }),
+      /^GATEHOUSE_TLS_CERT and GATEHOUSE_TLS_KEY must be a certificate \(PEM\) and its key: /m,
+    ],
+    [
+      'a data directory that is none',
+      () => ({ GATEHOUSE_DATA_DIR: '/dev/null/data' }),
+      /^\/dev\/null\/data cannot be made \(ENOTDIR\): let GATEHOUSE_DATA_DIR name a directory/m,
+    ],
+    [
+      'an admin token that is empty',
+      () => {
+        const dataDir = mkdtempSync(join(state.directory, 'empty-'));
+        writeFileSync(join(dataDir, 'admin-token'), '');
+        return { GATEHOUSE_DATA_DIR: dataDir, GATEHOUSE_ADMIN_TOKEN: '' };
+      },
+      /admin-token is empty: remove it, and start again\.$/m,
+    ],
+    [
+      'a password that breaks its URL',
+      () => ({
+        GATEHOUSE_DATABASE_URL: 'postgres://gatehouse_server:hun/ter2@127.0.0.1/gatehouse',
+      }),
+      /GATEHOUSE_DATABASE_URL must be a postgres:\/\/ URL; in a password write/,
     ],
   ])('%s', async (_name, env, sentence) => {
     const { code, stdout, stderr } = await finishProgram(['serve'], environment(env()));

@@ -1,6 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { createSecureContext } from 'node:tls';
 import type { Hono } from 'hono';
 import { type Refusal, refusals } from '#core/refusal.ts';
 import { joinRelease } from '#migrate/online/releases.ts';
@@ -8,7 +9,8 @@ import { auditActions } from '#server/audit/actions.ts';
 import { createAudit } from '#server/audit/audit.ts';
 import { system } from '#server/audit/entry.ts';
 import { createClientCache } from '#server/clients.ts';
-import { baseUrl, type Config, insecureWarnings } from '#server/config/config.ts';
+import { baseUrl, type Config, ConfigError, insecureWarnings } from '#server/config/config.ts';
+import { variableName } from '#server/config/names.ts';
 import type { Engine } from '#server/engine.ts';
 import { armFailpoints, withFailpoints } from '#server/failpoints.ts';
 import { openFeed } from '#server/feed.ts';
@@ -169,10 +171,7 @@ function watch(engine: Engine): void {
 }
 
 async function listenBoth(config: Config, publicSide: Hono<Env>, adminSide: Hono<Env>) {
-  const tls =
-    config.tlsCert === undefined || config.tlsKey === undefined
-      ? undefined
-      : { cert: readFileSync(config.tlsCert, 'utf8'), key: readFileSync(config.tlsKey, 'utf8') };
+  const tls = tlsOf(config);
   const admin = await listen(adminSide, { host: config.adminHost, port: config.adminPort, tls });
   const open: Listener = await listen(publicSide, {
     host: config.publicHost,
@@ -180,6 +179,22 @@ async function listenBoth(config: Config, publicSide: Hono<Env>, adminSide: Hono
     tls,
   });
   return { public: open, admin };
+}
+
+/** Certificate and key as they are listened with; refuses what OpenSSL would not take. */
+function tlsOf({ tlsCert, tlsKey }: Config): { cert: string; key: string } | undefined {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  try {
+    const tls = { cert: readFileSync(tlsCert, 'utf8'), key: readFileSync(tlsKey, 'utf8') };
+    // An empty certificate is none to OpenSSL, and nobody could connect.
+    void new X509Certificate(tls.cert);
+    createSecureContext(tls);
+    return tls;
+  } catch (error) {
+    const files = `${variableName('tlsCert')} and ${variableName('tlsKey')}`;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`${files} must be a certificate (PEM) and its key: ${why}.`]);
+  }
 }
 
 /** Built-in: a page right here. A deployment's own error page is a redirect with parameters. */

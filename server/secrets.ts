@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Config } from '#server/config/config.ts';
+import { type Config, ConfigError } from '#server/config/config.ts';
 
 /** The token that opens every admin door: the setting, or `<dataDir>/admin-token`, made at first. */
 export function readAdminToken(config: Config): Promise<string> {
@@ -46,7 +46,7 @@ export async function secretFile(
 async function readSecret(file: string): Promise<string | undefined> {
   try {
     const secret = (await readFile(file, 'utf8')).trim();
-    if (secret === '') throw new Error(`${file} is empty: remove it and start again`);
+    if (secret === '') throw new ConfigError([`${file} is empty: remove it, and start again.`]);
     await chmod(file, 0o600);
     return secret;
   } catch (error) {

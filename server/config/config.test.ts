@@ -103,6 +103,13 @@ describe('how values are written', () => {
     ['DATABASE_OWNER_URL', 'postgres://o@h/d', 'ownerDatabaseUrl', 'postgres://o@h/d'],
     ['ADMIN_TOKEN', '', 'adminToken', undefined],
     ['DATABASE_URL', 'postgres://u@/d?host=/run', 'databaseUrl', 'postgres://u@/d?host=/run'],
+    ['DATABASE_URL', 'postgres:///d?host=/run', 'databaseUrl', 'postgres:///d?host=/run'],
+    [
+      'DATABASE_URL',
+      'postgres://u:%2F%@h.example:1/d',
+      'databaseUrl',
+      'postgres://u:%2F%@h.example:1/d',
+    ],
   ])('GATEHOUSE_%s=%s', (name, value, key, expected) => {
     const env = { GATEHOUSE_DATABASE_URL: 'postgres://s@h/d', [`GATEHOUSE_${name}`]: value };
     const config: Record<string, unknown> = { ...load(env) };
@@ -163,6 +170,8 @@ describe('what stops the start', () => {
       /works on loopback only/,
     ],
     [{ GATEHOUSE_DATABASE_OWNER_URL: 'postgres://o@h/d' }, /GATEHOUSE_DATABASE_URL must be given/],
+    [{ GATEHOUSE_DATABASE_URL: 'postgres://u:pa/ss@h.example/d' }, /in a password write \/ as %2F/],
+    [{ GATEHOUSE_DATABASE_URL: 'postgres://u:pa#ss@h.example/d' }, /, # as %23/],
     [{ GATEHOUSE_REFRESH_TOKEN_ABSOLUTE_SECONDS: '60' }, /must not be below/],
   ])('%j', (env, sentence) => {
     const problems = problemsOf(() => load(env));

@@ -239,9 +239,13 @@ export const webUrl: Kind<string> = {
 
 export const postgresUrl: Kind<string> = {
   format: '`postgres://` URL',
-  read: (value) =>
-    // Not by the URL parser: a socket's URL may have no host.
-    /^postgres(ql)?:\/\/\S+$/.test(value) ? { value } : { wrong: 'must be a postgres:// URL' },
+  read(value) {
+    if (!/^postgres(ql)?:\/\/\S+$/.test(value)) return { wrong: 'must be a postgres:// URL' };
+    // A socket's URL may have no host, which the URL parser does not take behind a user.
+    return URL.canParse(value.replace('@/', '@socket/'))
+      ? { value }
+      : { wrong: 'must be a postgres:// URL; in a password write / as %2F, # as %23, ? as %3F' };
+  },
 };
 
 /** A secret from outside: long enough that nobody guesses it. */
