@@ -17,6 +17,8 @@ import { describeApi, operations } from './document.ts';
 
 const file = new URL('../../docs/openapi.json', import.meta.url);
 
+type Paths = Readonly<Record<string, { readonly post?: { readonly responses: object } }>>;
+
 let opened: TestNode;
 let admin: Hono<Env>;
 let open: Hono<Env>;
@@ -90,6 +92,21 @@ describe('the API description', () => {
     const served = await admin.request('/.well-known/openapi.json');
     expect(served.status).toBe(200);
     expect(await served.json()).toEqual(JSON.parse(readFileSync(file, 'utf8')));
+  });
+
+  test('names 415 where a form of another type is refused, and nowhere else', async () => {
+    const api: Paths = JSON.parse(readFileSync(file, 'utf8')).paths;
+    const forms = operations.filter(
+      ({ body, listener, refusesByPage }) =>
+        body?.kind === 'form' && listener === 'public' && refusesByPage !== true,
+    );
+    expect(forms.map(({ path }) => path)).toContain('/userinfo');
+    for (const { path } of forms) {
+      const headers = { 'content-type': 'text/plain' };
+      const { status } = await open.request(path, { method: 'POST', headers, body: 'x' });
+      const named = Object.hasOwn(api[path]?.post?.responses ?? {}, '415');
+      expect([path, named]).toEqual([path, status === 415]);
+    }
   });
 
   test('says what each field of a client is for', () => {

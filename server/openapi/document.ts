@@ -218,10 +218,13 @@ const byForm: readonly RefusalReason[] = [
   'malformed_request',
   'duplicate_parameter',
 ];
+/** A body of another type is none there (RFC 6750 §2.2). */
+const byOptionalForm = byForm.filter((reason) => reason !== 'content_type');
 const byJson: readonly RefusalReason[] = ['content_type', 'body_too_large', 'malformed_request'];
 
 function refusalsOf({ caller, body, refusals: own, path }: Operation): readonly RefusalReason[] {
-  const readsBody = body === undefined ? [] : body.kind === 'form' ? byForm : byJson;
+  const forForm = body?.optional === true ? byOptionalForm : byForm;
+  const readsBody = body === undefined ? [] : body.kind === 'form' ? forForm : byJson;
   // Health, version and this description are answered from memory.
   const always: readonly RefusalReason[] = /^\/(health|version|ui\/error)/.test(path)
     ? []
