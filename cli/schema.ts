@@ -2,10 +2,19 @@ import { labelOf } from '#migrate/online/migration.ts';
 import type { Notice } from '#migrate/online/notice.ts';
 import { type PlannedStatement, planOf } from '#migrate/online/plan.ts';
 import { readingsOf } from '#migrate/online/runner.ts';
+import type { Status } from '#migrate/online/status.ts';
 import { findingLine } from '#migrate/online/words.ts';
+import type { AuditAction } from '#server/audit/actions.ts';
+import { type OperatorChange, recorded } from '#server/audit/operator.ts';
 import { readConfig } from '#server/config/environment.ts';
 import { withClient } from '#server/postgres/cluster.ts';
-import { migrate, releasedMigrations, roleOf, takeBack } from '#server/schema/migrate.ts';
+import {
+  migrate,
+  migrationStatus,
+  releasedMigrations,
+  roleOf,
+  takeBack,
+} from '#server/schema/migrate.ts';
 import { Failure, type Input, type Terminal } from './command.ts';
 import { type DatabaseAddresses, reachableAddresses, statusOf } from './database.ts';
 import { databaseFailure } from './failure.ts';
@@ -51,9 +60,8 @@ export async function schemaStatus(input: Input, terminal: Terminal): Promise<nu
 /** `gatehouse schema up` */
 export async function schemaUp(input: Input, terminal: Terminal): Promise<number> {
   const addresses = await reachableAddresses(readConfig());
-  const { pending } = await statusOf(addresses.owner);
   const until = numberOf(input, 'until');
-  await migrateTo(addresses, teller(input, terminal), until);
+  const { pending } = await migrateTo(addresses, teller(input, terminal), until);
   if (input.flag('json')) return 0;
   const left = pending.filter(({ number }) => until !== undefined && number > until).length;
   if (left > 0) terminal.out(`Left as asked: ${left} migrations above ${until}.`);
@@ -69,8 +77,17 @@ export async function schemaDown(input: Input, terminal: Terminal): Promise<numb
   if (to === undefined) {
     throw new Failure('schema down needs --to N: migrations above that number are taken back.');
   }
-  await statusOf(owner);
-  await takeBack({ ownerUrl: owner.url, tell: teller(input, terminal) }, to);
+  const { applied } = await statusOf(owner);
+  const above = applied.filter(({ number }) => number > to);
+  if (above.length === 0) {
+    if (!input.flag('json')) terminal.out(`Nothing above ${to} is applied.`);
+    return 0;
+  }
+  const change = changeOf('schema.down', above);
+  const work = () => takeBack({ ownerUrl: owner.url, tell: teller(input, terminal) }, to);
+  await recorded(owner.url, change, work, isDone).catch((error: unknown) => {
+    throw databaseFailure(error, owner.url, owner.setting);
+  });
   return 0;
 }
 
@@ -137,26 +154,64 @@ export async function schemaLint(input: Input, terminal: Terminal): Promise<numb
   return refused.length === 0 ? 0 : 1;
 }
 
-/** Applies what is missing, and lets the other roles in. Errors are sentences. */
+/**
+ * Applies what is missing, with its entries in the audit log, and lets the other roles in. Gives
+ * how things stood before. Errors are sentences.
+ */
 export async function migrateTo(
   { owner, server, usage }: DatabaseAddresses,
   tell: (notice: Notice) => void,
   until?: number,
-): Promise<void> {
+): Promise<Status> {
   const serverRole = roleOf(server.url);
   const usageRole = roleOf(usage.url);
-  await migrate({
-    ownerUrl: owner.url,
-    ...(serverRole === undefined ? {} : { serverRole }),
-    // Where it is the server's role, its rights are not to be taken from it.
-    ...(usageRole === undefined || usageRole === serverRole ? {} : { usageRole }),
-    ...(until === undefined ? {} : { until }),
-    tell,
-  }).catch((error: unknown) => {
-    if (isOfConnection(error)) throw databaseFailure(error, owner.url, owner.setting);
-    throw error;
-  });
+  const before = await statusOf(owner);
+  const due = before.pending.filter(({ number }) => until === undefined || number <= until);
+  const work = () =>
+    migrate({
+      ownerUrl: owner.url,
+      ...(serverRole === undefined ? {} : { serverRole }),
+      // Where it is the server's role, its rights are not to be taken from it.
+      ...(usageRole === undefined || usageRole === serverRole ? {} : { usageRole }),
+      ...(until === undefined ? {} : { until }),
+      tell,
+    });
+  try {
+    if (due.length === 0) await work();
+    else await noted(owner.url, changeOf('schema.up', due), before, work);
+  } catch (error) {
+    throw databaseFailure(error, owner.url, owner.setting);
+  }
+  return before;
 }
+
+/** The migration that brings the audit log: what is done before it is noted after it. */
+const auditSince = 3;
+
+async function noted(
+  url: string,
+  change: OperatorChange,
+  { applied }: Status,
+  work: () => Promise<void>,
+): Promise<void> {
+  if (applied.some(({ number }) => number === auditSince)) {
+    return recorded(url, change, work, isDone);
+  }
+  await work();
+  if ((await migrationStatus(url)).applied.some(({ number }) => number === auditSince)) {
+    await recorded(url, change, async () => {}, isDone);
+  }
+}
+
+function changeOf(
+  action: AuditAction,
+  migrations: readonly Parameters<typeof labelOf>[0][],
+): OperatorChange {
+  return { action, targetKind: 'deployment', detail: { migrations: migrations.map(labelOf) } };
+}
+
+/** The target of a change of the whole deployment has no id. */
+const isDone = () => '';
 
 function teller(input: Input, terminal: Terminal): (notice: Notice) => void {
   if (!input.flag('json')) return ({ sentence }) => terminal.out(sentence);
@@ -172,12 +227,4 @@ function numberOf(
   if (text === undefined) return undefined;
   if (!/^\d{1,4}$/.test(text)) throw new Failure(`--${name} is ${what}.`);
   return Number(text);
-}
-
-/** True where PostgreSQL was not reached or did not let us in; anything else is ours to explain. */
-function isOfConnection(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = 'code' in error ? String(error.code) : '';
-  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')) return /^(08|28|3D|53|57)/.test(code);
-  return code.startsWith('E') || error instanceof AggregateError || /timeout/i.test(error.message);
 }

@@ -398,6 +398,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   'key.expire': 'e2e/key-rotation.test.ts',
   'pairwise_salt.forget': 'e2e/pairwise-salt.test.ts',
   'database.recover': 'e2e/recovery.test.ts',
+  'schema.up': 'e2e/commands.test.ts',
+  'schema.down': 'e2e/commands.test.ts',
 };
 
 test('every action of the list was provoked', async () => {

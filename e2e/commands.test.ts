@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startServer, type TestServer } from '#server/testing/harness.ts';
 import { finishProgram } from '#server/testing/program.ts';
@@ -184,6 +185,30 @@ describe('gatehouse schema', () => {
     expect(status.code).toBe(0);
     expect((await gatehouse('schema plan')).stdout).toContain('nothing would be run');
     expect((await gatehouse('schema up')).stdout).toContain('The schema was up to date.');
+  });
+
+  test('what is applied, or taken back, has its entries in the audit log', async () => {
+    const owner = new pg.Client({ connectionString: server.database.urls.owner });
+    await owner.connect();
+    await owner.query('drop index client_by_owner');
+    for (const table of ['schema_migration', 'schema_step']) {
+      await owner.query(`delete from ${table} where number = 11`);
+    }
+    expect((await gatehouse('schema up')).stdout).toContain('applied migration 0011_client_lists');
+    expect((await gatehouse('schema down --to 10')).stderr).toContain('no down section');
+    expect((await gatehouse('schema down --to 11')).stdout).toBe('Nothing above 11 is applied.\n');
+    const { rows } = await owner.query(
+      `select a.action, a.outcome, a.detail->'migrations' as migrations
+       from audit a where a.action like 'schema.%' order by a.at`,
+    );
+    await owner.end();
+    const migrations = ['0011_client_lists (expand)'];
+    expect(rows).toEqual([
+      { action: 'schema.up', outcome: 'begun', migrations },
+      { action: 'schema.up', outcome: 'done', migrations },
+      { action: 'schema.down', outcome: 'begun', migrations },
+      { action: 'schema.down', outcome: 'failed', migrations },
+    ]);
   });
 
   test('without a database of its own or a running one it says how to get one', async () => {

@@ -41,6 +41,14 @@ export const auditActions = {
     target: 'deployment',
     about: 'A database that was restored to an earlier moment was recovered on the command line.',
   },
+  'schema.up': {
+    target: 'deployment',
+    about: 'Migrations were applied on the command line, or by `npm start`.',
+  },
+  'schema.down': {
+    target: 'deployment',
+    about: 'Migrations were taken back on the command line.',
+  },
   'credential.create': { target: 'credential', about: 'An admin credential was made.' },
   'credential.delete': { target: 'credential', about: 'An admin credential was deleted.' },
   'revocation.create': {
