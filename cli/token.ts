@@ -1,16 +1,19 @@
 import { readConfig } from '#server/config/environment.ts';
-import { openAdmin } from './admin.ts';
+import { type Admin, openAdmin } from './admin.ts';
 import { Failure, type Input, type Terminal } from './command.ts';
-import { documentOf, noSubject, showDocument } from './listing.ts';
+import { type Document, documentOf, noSubject, showDocument } from './listing.ts';
 import { readToken } from './password-prompt.ts';
 
 /** `gatehouse token introspect`; exit code 0 also for a token that is dead: the answer says so. */
 export async function tokenIntrospect(input: Input, terminal: Terminal): Promise<number> {
   const admin = await openAdmin(readConfig());
-  const form = new URLSearchParams({ token: await readToken() });
-  const { body } = await admin.call('POST', '/admin/oauth2/introspect', form);
-  showDocument(input, terminal, documentOf(body));
+  showDocument(input, terminal, await introspected(admin, await readToken()));
   return 0;
+}
+
+async function introspected(admin: Admin, token: string): Promise<Document> {
+  const form = new URLSearchParams({ token });
+  return documentOf((await admin.call('POST', '/admin/oauth2/introspect', form)).body);
 }
 
 /** Options of `token revoke` that name something else than a token, and what the door calls it. */
@@ -31,14 +34,18 @@ export async function tokenRevoke(input: Input, terminal: Terminal): Promise<num
   if (more.length > 0) throw new Failure('--subject, --client and --chain exclude each other.');
   const reason = input.text('reason');
   const admin = await openAdmin(readConfig());
-  const target = other === undefined ? { token: await readToken() } : { [other.field]: other.id };
-  const { body } = await admin.call('POST', '/admin/revocations', { ...target, reason });
-  if (other !== undefined && documentOf(body).get('known') !== true) throw unknown(other);
-  terminal.out(
-    other === undefined
-      ? 'The token is revoked.'
-      : `Everything of the ${other.word} ${other.id} is revoked.`,
-  );
+  const revoke = async (target: Readonly<Record<string, string>>) =>
+    documentOf((await admin.call('POST', '/admin/revocations', { ...target, reason })).body);
+  if (other === undefined) {
+    const token = await readToken();
+    const lives = (await introspected(admin, token)).get('active') === true;
+    await revoke({ token });
+    terminal.out(lives ? 'The token is revoked.' : 'The token was dead already.');
+    return 0;
+  }
+  const { known } = Object.fromEntries(await revoke({ [other.field]: other.id }));
+  if (known !== true) throw unknown(other);
+  terminal.out(`Everything of the ${other.word} ${other.id} is revoked.`);
   return 0;
 }
 

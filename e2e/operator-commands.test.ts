@@ -45,6 +45,9 @@ describe('gatehouse token', () => {
     expect(JSON.parse(await done(['token', 'introspect', '--json'], access))).toEqual({
       active: false,
     });
+    for (const dead of [access, spent]) {
+      expect(await done(['token', 'revoke'], dead)).toBe('The token was dead already.\n');
+    }
   });
 
   test('everything of a person, of a chain, of an app', async () => {
