@@ -156,7 +156,7 @@ function unreachable(url: string, error: unknown): Failure {
   return new Failure(
     `Gatehouse does not answer at ${url} (${code}). Is it running? ` +
       `${variableName('adminHost')} and ${variableName('adminPort')} say where it is looked for.`,
-    { cause: error },
+    { cause: error, mayPass: true },
   );
 }
 
@@ -169,5 +169,6 @@ function refused(url: string, { status, body }: AdminAnswer): Failure {
         `${variableName('adminToken')} or ${variableName('dataDir')} says which is used.`,
     );
   }
-  return new Failure(typeof said === 'string' ? said : `${url} answered ${status}.`);
+  const sentence = typeof said === 'string' ? said : `${url} answered ${status}.`;
+  return new Failure(sentence, { mayPass: status === 503 });
 }

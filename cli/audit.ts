@@ -48,7 +48,8 @@ async function follow(
   let earliest = Date.parse(query.from ?? '') || 0;
   let asked = query;
   let countMax = limit;
-  for (;;) {
+
+  async function look(): Promise<void> {
     // Of any kind, so that a filter which fits nothing does not walk the whole log again and again.
     const newest = await newestMs(admin);
     const entries = await listOf(admin, '/admin/audit', asked, countMax);
@@ -68,7 +69,20 @@ async function follow(
     const from = Math.max(earliest, newest - lateMs);
     asked = from > 0 ? { ...query, from: new Date(from).toISOString() } : query;
     countMax = limitMax;
+  }
+
+  await look();
+  for (let isAway = false; ; ) {
     await sleep(followMs);
+    try {
+      await look();
+      isAway = false;
+    } catch (error) {
+      // A node that restarts is waited for.
+      if (!(error instanceof Failure && error.mayPass)) throw error;
+      if (!isAway) terminal.error(`${error.message} Asking again until it answers.`);
+      isAway = true;
+    }
   }
 }
 
@@ -103,7 +117,7 @@ function since(text: string): string {
   const [, count = '', unit = ''] = /^([0-9]{1,6})([smhd])$/.exec(text) ?? [];
   const seconds = Number(count) * (units[unit] ?? 0);
   if (seconds === 0) throw new Failure('--since is a time such as 90s, 15m, 1h or 7d.');
-  return new Date(Date.now() - seconds * 1000).toISOString();
+  return new Date(Math.max(0, Date.now() - seconds * 1000)).toISOString();
 }
 
 function cellsOf(entry: Document): readonly string[] {

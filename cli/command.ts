@@ -55,4 +55,10 @@ export interface Command {
 /** What cannot go on; the message is a sentence for the operator that says what to do. */
 export class Failure extends Error {
   override readonly name = 'Failure';
+  /** True where it may pass by itself: nobody answers, or 503. */
+  readonly mayPass: boolean;
+  constructor(message: string, options: ErrorOptions & { readonly mayPass?: boolean } = {}) {
+    super(message, options);
+    this.mayPass = options.mayPass ?? false;
+  }
 }

@@ -1,3 +1,4 @@
+import { connect as connectTo, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishProgram, runProgram } from '#server/testing/program.ts';
@@ -264,6 +265,34 @@ test('--follow keeps to --since and its filters where nothing has happened yet',
   await follower.wrote(`client ${next}`);
   follower.signal('SIGINT');
   expect((await follower.ended()).stdout).not.toContain(id);
+});
+
+test('--follow waits for a node that restarts', async () => {
+  const { hostname, port } = new URL(deployment.server.adminUrl);
+  const sockets = new Set<Socket>();
+  let isAway = false;
+  const node = createServer((socket) => {
+    if (isAway) return void socket.destroy();
+    const onward = connectTo(Number(port), hostname);
+    for (const one of [socket, onward]) sockets.add(one.on('error', () => {}));
+    socket.pipe(onward).pipe(socket);
+  });
+  await new Promise<void>((resolve) => node.listen(0, '127.0.0.1', resolve));
+  const address = node.address();
+  const there = typeof address === 'object' ? String(address?.port) : '';
+  const env = { ...environment(), GATEHOUSE_ADMIN_PORT: there };
+  const follower = runProgram(['audit', 'list', '--follow', '--action', 'client.create'], env);
+  await follower.wrote('\n');
+  isAway = true;
+  for (const socket of sockets) socket.destroy();
+  await follower.wrote('Asking again until it answers.');
+  const { id } = await deployment.register();
+  isAway = false;
+  await follower.wrote(`client ${id}`);
+  follower.signal('SIGINT');
+  const { stderr } = await follower.ended();
+  expect(stderr.split('Asking again')).toHaveLength(2);
+  node.close();
 });
 
 test('without a server, with a wrong token: each command says what to do', async () => {
