@@ -5,7 +5,7 @@ import type { Metrics } from '#server/operation/metrics.ts';
 // A scrape reaches one worker. It asks the primary, which asks every worker for what it has counted
 // and gives the sum back: four messages, none of them on a request of anybody else.
 
-/** A worker that does not say what it has counted in time is left out. */
+/** For a worker that does not say in time what it has counted, its last word is taken. */
 const countedMsMax = 1000;
 /** Then the worker that was asked answers with its own numbers. */
 const gatheredMsMax = 2500;
@@ -64,23 +64,59 @@ function send(message: Message): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
 }
 
-/** In the primary: answers this worker's questions by asking all of `members`. */
-export function answerMetrics(
-  worker: Worker,
-  members: ReadonlySet<Worker>,
+/** Of so many workers that have ended it is known what they had counted; above, a sum may fall. */
+const endedMax = 100;
+
+/** In the primary: answers the questions of workers by asking all of `members`. */
+export interface MetricsDesk {
+  attend(worker: Worker, members: ReadonlySet<Worker>): void;
+}
+
+/**
+ * Whoever scrapes takes a counter that falls for one that began anew, and counts all of it again. So
+ * the last that was heard of a worker stands for one that is late, and its counters for one that has
+ * ended.
+ */
+export function openMetricsDesk(
   sum: (snapshots: readonly unknown[]) => Promise<string>,
-): void {
-  worker.on('message', (raw: unknown) => {
-    const message = messageOf(raw);
-    if (message?.metrics !== 'gather') return;
-    const { id } = message;
-    Promise.all([...members].map((member) => countedBy(member)))
-      .then((snapshots) => sum(snapshots.filter((snapshot) => snapshot !== undefined)))
-      .then(
-        (text) => worker.isConnected() && worker.send({ metrics: 'gathered', id, text }, () => {}),
-        () => {},
-      );
-  });
+): MetricsDesk {
+  const heard = new Map<Worker, unknown>();
+  const ended: unknown[] = [];
+
+  async function latest(worker: Worker): Promise<unknown> {
+    const counted = await countedBy(worker);
+    if (counted !== undefined && !worker.isDead()) heard.set(worker, counted);
+    return counted ?? heard.get(worker);
+  }
+
+  return {
+    attend(worker, members) {
+      worker.once('exit', () => {
+        const counters = countersOf(heard.get(worker));
+        heard.delete(worker);
+        if (counters !== undefined) ended.push(counters);
+        if (ended.length > endedMax) ended.shift();
+      });
+      worker.on('message', (raw: unknown) => {
+        const message = messageOf(raw);
+        if (message?.metrics !== 'gather') return;
+        const { id } = message;
+        Promise.all([...members].map(latest))
+          .then((living) => sum([...ended, ...living].filter((one) => one !== undefined)))
+          .then(
+            (text) =>
+              worker.isConnected() && worker.send({ metrics: 'gathered', id, text }, () => {}),
+            () => {},
+          );
+      });
+    },
+  };
+}
+
+/** What goes on counting: gauges of a worker that has ended say nothing. */
+function countersOf(snapshot: unknown): unknown {
+  if (!Array.isArray(snapshot)) return undefined;
+  return snapshot.filter(({ type }) => type === 'counter' || type === 'histogram');
 }
 
 function countedBy(worker: Worker): Promise<unknown> {

@@ -6,7 +6,7 @@ import { Failure } from './command.ts';
 import { drainSecondsSpare, inTime } from './drain.ts';
 import type { Nodes, NodesOptions } from './nodes.ts';
 import { drainOrder, reportOf } from './worker.ts';
-import { answerMetrics } from './worker-metrics.ts';
+import { openMetricsDesk } from './worker-metrics.ts';
 
 /** A worker that dies is replaced after this long, doubled for each that died young before it. */
 const replaceMsMin = 100;
@@ -28,6 +28,7 @@ export async function startWorkers(options: NodesOptions): Promise<Nodes> {
   });
   const environment = variablesOf(options.overrides);
   const members = new Set<Worker>();
+  const desk = openMetricsDesk(sumOf);
   const replacements = new Set<NodeJS.Timeout>();
   let phase: 'starting' | 'running' | 'stopping' = 'starting';
 
@@ -35,7 +36,7 @@ export async function startWorkers(options: NodesOptions): Promise<Nodes> {
     const worker = cluster.fork(environment);
     const bornMs = performance.now();
     members.add(worker);
-    answerMetrics(worker, members, sumOf);
+    desk.attend(worker, members);
     worker.on('error', (error) => log.warn('worker_unreachable', { worker: worker.id }, error));
     worker.once('exit', (code, signal) => {
       members.delete(worker);

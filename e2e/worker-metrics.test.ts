@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   basic,
@@ -52,4 +54,16 @@ test('a scrape of one of several workers is answered with the sum of all', async
   expect(numberOf(text, 'gatehouse_requests_in_flight')).toBeGreaterThanOrEqual(1);
   expect(numberOf(text, 'gatehouse_database_connections')).toBeGreaterThanOrEqual(workers);
   expect(text.match(/^# TYPE gatehouse_request_seconds /gm)).toHaveLength(1);
+
+  // A counter that fell would be taken for one that began anew, and all of it counted again.
+  const { stdout } = spawnSync('ps', ['--ppid', String(deployment.server.pid), '-o', 'pid=']);
+  const [worker = 0] = String(stdout).trim().split(/\s+/).map(Number);
+  process.kill(worker, 'SIGKILL');
+  while (!deployment.server.output().includes('worker_died')) await sleep(20);
+  const connections = 'gatehouse_database_connections';
+  const left = await scrape();
+  expect(numberOf(left, name)).toBe(requests);
+  expect(numberOf(left, connections)).toBeLessThan(numberOf(text, connections));
+  while (!deployment.server.output().includes('worker_replaced')) await sleep(20);
+  expect(numberOf(await scrape(), name)).toBe(requests);
 });
