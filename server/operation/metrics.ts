@@ -22,6 +22,7 @@ export const metricEvents = {
   client_cache_miss: 'A client was read from PostgreSQL.',
   admin_denied: 'An admin door was refused: no credential, a wrong one, or the wrong role.',
   rate_limited: 'A request was answered 429.',
+  request_failed: 'A request was answered 500: a bug. Alert on it.',
   audit_lost: 'An entry of the audit log could not be written. Alert on it.',
 } as const;
 export type MetricEvent = keyof typeof metricEvents;

@@ -154,6 +154,8 @@ describe('what goes wrong', () => {
     expect(text).not.toContain('went wrong on our side; Bearer');
     expect(server.logText()).toContain('request_failed');
     expect(server.logText()).not.toContain('abcdefgh');
+    const counted = 'gatehouse_events_total{event="request_failed"} 1';
+    expect(await server.metrics.exposition()).toContain(counted);
   });
 });
 

@@ -84,6 +84,7 @@ export function createFrame(options: FrameOptions): Hono<Env> {
     } finally {
       inFlight -= 1;
       const { status } = c.res;
+      if (status === 500) metrics.event('request_failed');
       const seconds = (performance.now() - startedMs) / 1000;
       metrics.requestEnded(route, method, status, seconds);
       if (!quietRoutes.has(route)) {
