@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { scan } from './secrets.ts';
+import { isOfDataDirectory, scan } from './secrets.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'gatehouse-secrets-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -24,6 +24,7 @@ const planted: readonly (readonly [string, string])[] = [
   ['an admin credential of ours', `curl -H "Bearer ${['gh', 'ad', filler].join('_')}"`],
   ['a GitHub token', `${['ghp', filler.slice(0, 36)].join('_')}`],
   ['a private key', privateKey],
+  ['a private JWK', `{"kty": "EC", "crv": "P-256", "d": "${filler}abc"}`],
   ['a database with its password', `postgres://app:${filler.slice(0, 12)}@db.internal:5432/app`],
 ];
 
@@ -31,6 +32,17 @@ test.each(planted)('%s is found, and not printed', (_, text) => {
   const { code, report } = scanned(text);
   expect(code).toBe(1);
   expect(report).not.toContain(filler.slice(4, 30));
+});
+
+test.each([
+  ['.gatehouse/admin-token', true],
+  ['deploy/master-key', true],
+  ['master-key.before', true],
+  ['pairwise-salt', true],
+  ['docs/ops/master-key.md', false],
+  ['server/pairwise-salt.ts', false],
+])('%s is a file of the data directory: %s', (file, expected) => {
+  expect(isOfDataDirectory(file)).toBe(expected);
 });
 
 test('what only looks like one is let through', () => {
