@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call, everyScope, type Json, openBrowser, type RegisteredClient } from './deployment.ts';
+import {
+  call,
+  everyScope,
+  type Json,
+  openBrowser,
+  type Parameters,
+  type RegisteredClient,
+} from './deployment.ts';
 import { claimsOf, connect, redeem, refresh, type SignIn, signIn, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
 
@@ -184,4 +191,30 @@ test('narrowings at the same moment add up: each one takes away', async () => {
   expect(answers.map((answer) => answer?.status).every((s) => s === 200 || s === 400)).toBe(true);
   const done = answers.filter((answer) => answer?.status === 200).length;
   expect((await grantOf(subject)).grant_scope).toHaveLength(all.length - done);
+});
+
+test('an app gets no new token for a scope or a resource that was taken from its registration', async () => {
+  const subject = `user-${randomUUID()}`;
+  const [keptApi, lostApi] = ['https://kept.example', 'https://lost.example'];
+  const client = await two.a.register({ resources: [keptApi, lostApi] });
+  const asking = { parameters: { scope: everyScope, resource: [keptApi, lostApi] } };
+  const tokens = await connect(two.a, client, asPerson(subject, asking));
+  const onItsWay = await signIn(two.a, client, asPerson(subject, asking));
+  const patched = await two.a.admin('PATCH', `/admin/clients/${client.id}`, [
+    { op: 'replace', path: '/scope', value: kept },
+    { op: 'replace', path: '/resources', value: [keptApi] },
+  ]);
+  expect(patched.status).toBe(200);
+  const refreshWith = (changes: Parameters) => refresh(two.b, client, tokens.refresh, changes);
+  expect((await refreshWith({ scope: 'api.write' })).body.error).toBe('invalid_scope');
+  expect((await refreshWith({ resource: lostApi })).body.error).toBe('invalid_target');
+  for (const answer of [
+    await refreshWith({}),
+    await refreshWith({ scope: everyScope }),
+    await redeem(two.b, client, onItsWay),
+  ]) {
+    expect(answer.body.scope).toBe(kept);
+    const shown = await two.a.introspect(tokensOf(answer).access);
+    expect(shown).toMatchObject({ active: true, scope: kept, aud: [keptApi] });
+  }
 });

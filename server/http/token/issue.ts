@@ -1,6 +1,7 @@
 import type { Client, SigningAlg } from '#core/client.ts';
 import { idTokenClaims } from '#core/id-token.ts';
 import { type IssueLifetimes, type IssuingGrant, issueLifetimes } from '#core/lifetime.ts';
+import { scopeAllowed } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
 import { newId } from '#server/identifiers.ts';
 import { subjectFor } from '#server/subject.ts';
@@ -58,8 +59,9 @@ export async function permittedLifetimes(
 export async function issueTokens(
   engine: Engine,
   ring: Keyring,
-  issuance: Issuance,
+  granted: Issuance,
 ): Promise<Readonly<Record<string, unknown>>> {
+  const issuance = withinRegistration(granted);
   const { client, scope, lifetimes } = issuance;
   const now = issuance.issuedAt;
   const forced = issuance.claims.forcedSubject;
@@ -83,6 +85,22 @@ export async function issueTokens(
     ...(issuance.refreshToken === undefined ? {} : { refresh_token: issuance.refreshToken }),
     scope: scope.join(' '),
     token_type: 'bearer',
+  };
+}
+
+/**
+ * Without what the client may no longer ask for: a scope or a resource that was taken from its
+ * registration is in no new token, and comes back with it.
+ */
+function withinRegistration(granted: Issuance): Issuance {
+  const { client } = granted;
+  const { resources } = client;
+  const isAllowed = (one: string) =>
+    resources.length === 0 || resources.includes(one) || client.audience.includes(one);
+  return {
+    ...granted,
+    scope: granted.scope.filter((one) => scopeAllowed(client.scope, one)),
+    audience: granted.audience.filter(isAllowed),
   };
 }
 

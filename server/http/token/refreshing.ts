@@ -1,7 +1,7 @@
 import { leftToChain } from '#core/narrowing.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
-import { validResource } from '#core/resource.ts';
-import { parseScope } from '#core/scope.ts';
+import { parseResources } from '#core/resource.ts';
+import { parseScope, scopeAllowed } from '#core/scope.ts';
 import type { Engine } from '#server/engine.ts';
 import type { Ctx } from '#server/http/frame/answer.ts';
 import { trailOf } from '#server/http/frame/trail.ts';
@@ -37,8 +37,11 @@ export async function refreshTokens(
   }
   const scope = parseScope(form.get('scope'));
   if (isRefusal(scope)) return scope;
-  const resource = form.all('resource');
-  if (!resource.every(validResource)) return refuse('resource_invalid');
+  if (scope.length > 0 && !scope.some((one) => scopeAllowed(client.scope, one))) {
+    return refuse('scope_not_allowed');
+  }
+  const resource = parseResources(client, form.all('resource'));
+  if (isRefusal(resource)) return resource;
   const lifetimes = await permittedLifetimes(engine, client, 'refreshToken');
   const issuedAt = Math.floor(engine.feed.nowMs() / 1000);
   const outcome = await engine.writes.refresh({
