@@ -26,6 +26,14 @@ const mapping = {
   checks: [
     { name: 'fails', on: 'blue', violations: 'select 1 / (id - id) as none from item' },
     { name: 'holds', on: 'both', violations: 'select id from item where id < 0' },
+    // Both columns count, whatever they are called.
+    {
+      name: 'differs',
+      equal: {
+        blue: 'select count(*) as n, max(v) as c from item',
+        green: 'select count(*) + 1 as n, max(v) as c from item',
+      },
+    },
   ],
 };
 
@@ -49,8 +57,8 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-it('a check that cannot be asked is one check, and the others are asked', async () => {
-  await expect(migrate('verify')).rejects.toThrow(/0 rows differ, 1 checks do not hold/);
+it('a check that cannot be asked is one check, and the others are asked of whole rows', async () => {
+  await expect(migrate('verify')).rejects.toThrow(/0 rows differ, 2 checks do not hold/);
 });
 
 it('without a way back every command says so, and status recommends none that needs it', async () => {

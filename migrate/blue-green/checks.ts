@@ -65,7 +65,7 @@ async function rowsOf(client: pg.Client, sql: string): Promise<string> {
 async function askRows(client: pg.Client, sql: string): Promise<string> {
   const { rows } = await client.query<{ found: string }>(
     `select coalesce(json_agg(q), '[]')::text as found from (
-       select to_json(c) as q from (${sql}\n) c limit 10) q`,
+       select to_json(c.*) as q from (${sql}\n) c limit 10) q`,
   );
   return rows[0]?.found ?? '[]';
 }

@@ -155,8 +155,11 @@ function keyAsJson(table: ResolvedTable, alias: string): string {
   return `jsonb_build_array(${texts.join(', ')})`;
 }
 
-/** Hash of one row, by its text; the same on every server and architecture of one byte order. */
-const rowHash = (alias: string) => `hashtextextended(${alias}::text, 0)`;
+/**
+ * Hash of one row, by its text; the same on every server and architecture of one byte order. The star
+ * says that the whole row is meant, also where a column has the name of the alias.
+ */
+const rowHash = (alias: string) => `hashtextextended((${alias}.*)::text, 0)`;
 
 /** `COPY ... TO STDOUT` of a range, in the origin. */
 export function copyOut(table: ResolvedTable, range: KeyRange): string {
