@@ -10,7 +10,7 @@ export interface ProjectedColumn {
   readonly padded: number | null;
   /** What the projection gives, in the origin. */
   readonly originType: string;
-  /** A number that both sides keep with its own scale: 10.00 is not 10. */
+  /** A number that both sides keep with its own scale: 10.00 is not 10. Else they are compared without. */
   readonly exact: boolean;
   /** The origin casts to the destination's type, so that both write the value alike. */
   readonly cast: boolean;
@@ -47,6 +47,8 @@ export interface KeyRange {
 }
 
 type Where = 'origin' | 'destination';
+/** What a value is read for: a number may be stored with zeros at its end that are not compared. */
+type Use = 'stored' | 'compared';
 
 const list = (table: ResolvedTable, of: (column: ProjectedColumn) => string) =>
   table.columns.map(of).join(', ');
@@ -73,9 +75,11 @@ function keyType(column: ProjectedColumn, where: Where): string {
  * A value as both servers write it. Nothing is cut or rounded on the way: a cast in the origin would
  * do so silently, the destination refuses, or what is read back differs.
  */
-function written(column: ProjectedColumn, where: Where): string {
+function written(column: ProjectedColumn, where: Where, use: Use): string {
   const value = `p.${quoted(column.name)}`;
-  if (column.type === 'numeric' && !column.exact) return `trim_scale(${value}::numeric)`;
+  if (column.type === 'numeric' && !column.exact) {
+    return use === 'compared' ? `trim_scale(${value}::numeric)` : `${value}::numeric`;
+  }
   if (where === 'destination' || !column.cast) return value;
   const whole = ['smallint', 'integer', 'bigint'].includes(column.type);
   const fractional = ['numeric', 'real', 'double precision'].includes(column.originType);
@@ -86,11 +90,15 @@ function written(column: ProjectedColumn, where: Where): string {
   return `${value}::${column.type}`;
 }
 
+/** Values of a row as the destination compares them, or is to store them. */
+function valuesOf(table: ResolvedTable, where: Where, use: Use): string {
+  return list(table, (column) => `${written(column, where, use)} as ${quoted(column.name)}`);
+}
+
 /** The rows as they are, or are to be, in the destination: the same text on both sides. */
-function rowsIn(table: ResolvedTable, where: Where, filter: string): string {
-  const columns = list(table, (column) => `${written(column, where)} as ${quoted(column.name)}`);
+function rowsIn(table: ResolvedTable, where: Where, filter: string, use: Use = 'compared'): string {
   const from = where === 'destination' ? quotedTable(table.target) : `(${table.select}\n)`;
-  return `select ${columns} from ${from} p where ${filter}`;
+  return `select ${valuesOf(table, where, use)} from ${from} p where ${filter}`;
 }
 
 function inRange(table: ResolvedTable, where: Where, range: KeyRange): string {
@@ -163,7 +171,7 @@ const rowHash = (alias: string) => `hashtextextended((${alias}.*)::text, 0)`;
 
 /** `COPY ... TO STDOUT` of a range, in the origin. */
 export function copyOut(table: ResolvedTable, range: KeyRange): string {
-  return `copy (${rowsIn(table, 'origin', inRange(table, 'origin', range))}) to stdout`;
+  return `copy (${rowsIn(table, 'origin', inRange(table, 'origin', range), 'stored')}) to stdout`;
 }
 
 /** `COPY ... FROM STDIN`, in the destination. */
@@ -226,11 +234,12 @@ export const tooLong = `bytes are more than a batch can carry in one row (${rowB
  * fails here, by a cast of the sentence that says so: once on its way, nothing would name it.
  */
 export function projectedRows(table: ResolvedTable): string {
-  return `select ${list(table, ({ name }) => `r.${quoted(name)}`)},
+  return `select ${valuesOf(table, 'origin', 'stored')},
       case when octet_length(t.line) <= ${rowBytesMax} then hashtextextended(t.line, 0)
         else (octet_length(t.line) || ${literal(` ${tooLong}`)})::bigint end as migrate_hash
-    from (${rowsIn(table, 'origin', inKeys(table, 'origin'))}) r
-    cross join lateral (select r::text as line offset 0) t`;
+    from (${table.select}\n) p cross join lateral (
+      select (r.*)::text as line from (select ${valuesOf(table, 'origin', 'compared')}) r offset 0) t
+    where ${inKeys(table, 'origin')}`;
 }
 
 /** Target keys that the changed rows in `$1` (JSON arrays of the captured columns) affect. */
