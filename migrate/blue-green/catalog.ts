@@ -18,9 +18,9 @@ export interface Column {
   readonly fixed: boolean;
 }
 
-/** Types whose bare name in a cast means "one character" or "one bit". */
-const plainTypes: Readonly<Record<string, string>> = { character: 'bpchar', bit: 'bit varying' };
-const plain = (type: string) => plainTypes[type] ?? type;
+/** Types whose bare name in a cast means "one character" or "one bit", also as what an array holds. */
+const plain = (type: string) =>
+  type.replace(/^character(?=$|\[)/, 'bpchar').replace(/^bit(?=$|\[)/, 'bit varying');
 
 /** A table as the catalog describes it. */
 export interface TableShape {
