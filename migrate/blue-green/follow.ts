@@ -4,6 +4,7 @@ import { type Batch, isClash } from './apply.ts';
 import { refuseOtherCapture } from './capture.ts';
 import { isToEnd, note } from './control.ts';
 import { withSession } from './database.ts';
+import { Failure, sentenceOf } from './failure.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
 import { type Route, sourcesOf } from './resolve.ts';
@@ -47,8 +48,19 @@ export async function takeBatch(
   try {
     return await transfer(ends, route, batchMax, atPoint);
   } catch (error) {
-    if (!isClash(error) || batchMax >= everything) throw error;
-    return transfer(ends, route, everything, atPoint);
+    if (!isClash(error)) throw error;
+  }
+  try {
+    return await transfer(ends, route, everything, atPoint);
+  } catch (error) {
+    if (!isClash(error)) throw error;
+    const { side } = route.destination;
+    throw new Failure(
+      `${side}: ${sentenceOf(error)}. Either two rows of ${route.origin.side} have what only one row of ` +
+        `${side} may have: mend them, or the mapping. Or a row of ${side} that is wrong itself holds it: ` +
+        `"migrate repair --side ${side} --table ... --key ..." for that row brings both.`,
+      { cause: error },
+    );
   }
 }
 

@@ -270,6 +270,14 @@ export function deleteKeys(table: ResolvedTable): string {
   return `delete from ${quotedTable(table.target)} p where ${inKeys(table, 'destination')}`;
 }
 
+/** Fails where one of the keys in `$1` is none of a table with such key columns. */
+export function castKeys(table: ResolvedTable, where: Where): string {
+  const casts = keyColumns(table).map(
+    (column, at) => `count((e.value->>${at})::${keyType(column, where)})`,
+  );
+  return `select ${casts.join(', ')} from jsonb_array_elements($1::jsonb) e`;
+}
+
 /** Locks the rows with the keys in `$1`, in the destination, until the transaction ends. */
 export function lockKeys(table: ResolvedTable): string {
   const order = table.key.map((name) => `p.${quoted(name)}`).join(', ');

@@ -1,13 +1,23 @@
 import type pg from 'pg';
-import { deleteUnshown, hasFixed, makeRoom, putRows, readRows } from './apply.ts';
+import {
+  deleteUnshown,
+  hasFixed,
+  isClash,
+  isReadDifferently,
+  type Mode,
+  makeRoom,
+  putRows,
+  readBack,
+  readRows,
+} from './apply.ts';
 import { note } from './control.ts';
 import { inTransaction, keepAwake, prepared, type Side, withSession } from './database.ts';
 import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
-import { Failure } from './failure.ts';
+import { Failure, sentenceOf, sqlStateOf } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { textOf } from './names.ts';
-import { lockKeys, type ResolvedTable } from './projection.ts';
+import { castKeys, lockKeys, type ResolvedTable } from './projection.ts';
 import type { Route } from './resolve.ts';
 import type { Ends } from './transfer.ts';
 
@@ -15,10 +25,10 @@ import type { Ends } from './transfer.ts';
 export interface RepairOrder {
   readonly side: Side;
   readonly table: string;
-  readonly keys: readonly (readonly string[])[];
+  readonly keys: Keys;
 }
 
-/** Rows at a time: writers of these very rows wait while they are repaired. */
+/** Rows of the live side at a time: writers of these very rows wait while they are repaired. */
 const chunkRows = 500;
 
 /** What `verify` has found on this side, as orders. */
@@ -43,12 +53,15 @@ export async function repair(run: Run, orders: readonly RepairOrder[]): Promise<
       let repaired = 0;
       for (const order of orders) {
         const table = tableOf(run, order);
-        for (let at = 0; at < order.keys.length; at += chunkRows) {
+        await refuseOddKeys(run, order, table);
+        for (let left = order.keys; left.length > 0; ) {
           run.signal.throwIfAborted();
-          const keys = order.keys.slice(at, at + chunkRows);
-          if (order.side === flow.destination.side) await transferAgain(flow, ends, table, keys);
-          else await restoreLive(writer, flow, ends, table, keys);
+          const keys =
+            order.side === flow.destination.side
+              ? await transferAgain(flow, ends, table, left)
+              : await restoreLive({ writer, flow, ends }, table, left);
           await forgetDifferences(run.green.main, order.side, order.table, keys);
+          left = left.slice(keys.length);
           repaired += keys.length;
           run.report.progress({ phase: 'repair', rowsDone: repaired });
         }
@@ -69,46 +82,99 @@ function tableOf(run: Run, { side, table }: RepairOrder): ResolvedTable {
   );
 }
 
+type Keys = readonly (readonly string[])[];
+
+/** Before anything is logged: a key that no row can have would stop every batch after it. */
+async function refuseOddKeys(run: Run, { side, keys }: RepairOrder, table: ResolvedTable) {
+  const name = textOf(table.target);
+  const columns = table.key.join(', ');
+  const odd = keys.find((key) => key.length !== table.key.length);
+  if (odd !== undefined) {
+    throw new Failure(`--key ${JSON.stringify(odd)}: the key of ${name} is (${columns}).`);
+  }
+  const [destination, origin] = side === 'green' ? [run.green, run.blue] : [run.blue, run.green];
+  const given = [JSON.stringify(keys)];
+  await Promise.all([
+    origin.main.query(castKeys(table, 'origin'), given),
+    destination.main.query(castKeys(table, 'destination'), given),
+  ]).catch((error: unknown) => {
+    if (!/^22/.test(sqlStateOf(error))) throw error;
+    throw new Failure(`No row of ${name} has such a key (${columns}): ${sentenceOf(error)}.`);
+  });
+}
+
+/** All at once: they may have to exchange values of which no two rows may have the same. */
 async function transferAgain(
   flow: Route,
   ends: Ends,
   table: ResolvedTable,
-  keys: readonly (readonly string[])[],
-): Promise<void> {
+  keys: Keys,
+): Promise<Keys> {
   await flow.origin.main.query(
     `insert into migrate.change (source_table, key, action)
      select $1, e.value, 'r' from jsonb_array_elements($2::jsonb) e`,
     [textOf(table.target), JSON.stringify(keys)],
   );
   await drain(ends, flow);
+  return keys;
 }
 
 async function drain(ends: Ends, flow: Route): Promise<void> {
   while (!(await takeBatch(ends, flow, 20_000)).complete);
 }
 
-async function restoreLive(
-  writer: pg.Client,
-  flow: Route,
-  ends: Ends,
+/** The live side of a repair. */
+interface Live {
+  readonly writer: pg.Client;
+  readonly flow: Route;
+  readonly ends: Ends;
+}
+
+/**
+ * Restores some of the rows that are left, and gives their keys. All of them at once where they have
+ * to exchange values of which no two rows may have the same.
+ */
+async function restoreLive(live: Live, table: ResolvedTable, left: Keys): Promise<Keys> {
+  const some = left.slice(0, chunkRows);
+  try {
+    await restoreRows(live, table, some, hasFixed(table) ? 'insert' : 'upsert');
+    return some;
+  } catch (error) {
+    if (isReadDifferently(error)) {
+      await restoreRows(live, table, some, 'insert');
+      return some;
+    }
+    if (!isClash(error)) throw error;
+  }
+  try {
+    await restoreRows(live, table, left, 'insert');
+    return left;
+  } catch (error) {
+    if (!isClash(error)) throw error;
+    throw new Failure(
+      `${textOf(table.target)}: ${sentenceOf(error)}. A row that is not to be repaired holds what one of ` +
+        'these has to get: name that row too, or let "migrate verify" list it.',
+    );
+  }
+}
+
+async function restoreRows(
+  { writer, flow, ends }: Live,
   table: ResolvedTable,
-  keys: readonly (readonly string[])[],
+  keys: Keys,
+  mode: Mode,
 ): Promise<void> {
-  const given = [JSON.stringify(keys)];
   await inTransaction(writer, async () => {
     await asRepairer(writer);
-    await writer.query(prepared(lockKeys(table), given));
+    await writer.query(prepared(lockKeys(table), [JSON.stringify(keys)]));
     // What was written to these rows and committed is on the other side after this.
     await keepAwake(writer, () => drain(ends, flow));
     const texts = keys.map((key) => JSON.stringify(key));
     const writing = await readRows(ends.destination, table, texts);
-    if (hasFixed(table)) {
-      await makeRoom(writer, table, texts);
-      await putRows(writer, writing, 'insert');
-      return;
-    }
-    await deleteUnshown(writer, writing);
-    await putRows(writer, writing, 'upsert');
+    if (mode === 'insert') await makeRoom(writer, table, texts);
+    else await deleteUnshown(writer, writing);
+    await putRows(writer, writing, mode);
+    await readBack(writer, writing);
   });
 }
 
