@@ -18,6 +18,8 @@ export async function namedMisfit(
   writings: readonly Writing[],
   error: unknown,
 ): Promise<unknown> {
+  // cardinality_violation: one statement would set a row twice.
+  if (sqlStateOf(error) === '21000') return namedTwice(route, writings) ?? error;
   if (!isMisfit(error)) return error;
   for (const writing of writings) {
     const said = await attempt(destination, route, writing, 0, writing.rows);
@@ -33,6 +35,25 @@ export async function namedMisfit(
     );
   }
   return error;
+}
+
+/** A {@link Failure} about the first key that several projected rows have. */
+function namedTwice(route: Route, writings: readonly Writing[]): Failure | undefined {
+  for (const writing of writings) {
+    const seen = new Set<string>();
+    for (let row = 0; row < writing.rows; row += 1) {
+      const key = keyAt(writing, row);
+      if (seen.has(key)) {
+        return new Failure(
+          `${textOf(writing.table.target)} ${key}: the projection gives several rows with this key, of ` +
+            `which ${route.destination.side} can have one; nothing of the batch was kept. Mend the ` +
+            `mapping, or the rows of ${route.origin.side}, and start the command again: it goes on.`,
+        );
+      }
+      seen.add(key);
+    }
+  }
+  return undefined;
 }
 
 /**
@@ -68,7 +89,8 @@ export async function namedUnreadable(
     return new Failure(
       `${textOf(table.target)} ${list[low] ?? ''}: ${sentenceOf(said)}. The projection fails on this ` +
         `row of ${route.origin.side}, so nothing of the batch was kept. Mend the row or the mapping, ` +
-        'and start the command again: it goes on.',
+        'and start the command again: it goes on. Where there is no such row any more, delete its key ' +
+        `from migrate.change in ${route.origin.side}.`,
       { cause: error },
     );
   }

@@ -61,6 +61,8 @@ function keyColumns(table: ResolvedTable): readonly ProjectedColumn[] {
   });
 }
 
+const isText = (type: string) => /^(text|character varying|bpchar)$/.test(type);
+
 /** Text is ordered byte by byte on both servers, whatever the collation of the column. */
 function ordered(column: ProjectedColumn, where: Where, expression: string): string {
   const type = where === 'origin' ? column.originType : column.type;
@@ -147,9 +149,17 @@ function holdable(columns: readonly ProjectedColumn[], where: Where): string {
   if (where === 'origin') return 'true';
   const tests = columns.flatMap((column, at) => {
     const between = bounds[column.type];
+    const given = `(e.value->>${at})`;
+    if (isText(column.originType)) {
+      if (column.type === 'uuid') return [`translate(${given}, '-{}', '') ~* '^[0-9a-f]{32}$'`];
+      if (between === undefined) return [];
+      return [
+        `case when ${given} ~ '^ *[-+]?[0-9]+ *$' then ${given}::numeric between ${between} end`,
+      ];
+    }
     const isNumber = Object.hasOwn(bounds, column.originType) || column.originType === 'numeric';
     if (between === undefined || !isNumber || column.originType === column.type) return [];
-    return [`(e.value->>${at})::numeric between ${between}`];
+    return [`${given}::numeric between ${between}`];
   });
   return tests.length === 0 ? 'true' : tests.join(' and ');
 }
