@@ -130,7 +130,7 @@ create table migrate.batch (
   -- Sum over the rows read in the origin, and over the same keys read back in the other database.
   origin_hash numeric not null,
   written_hash numeric not null,
-  lag_ms integer not null,
+  lag_ms bigint not null,
   database_user name not null default session_user,
   finished_at timestamptz not null default clock_timestamp()
 );
