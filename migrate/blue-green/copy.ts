@@ -12,7 +12,14 @@ import { Failure, sentenceOf } from './failure.ts';
 import type { Run } from './migration.ts';
 import { textOf } from './names.ts';
 import { atPace, type Pace, type PaceOptions } from './pace.ts';
-import { copyIn, copyOut, type KeyRange, nextBound, type ResolvedTable } from './projection.ts';
+import {
+  copyIn,
+  copyOut,
+  type KeyRange,
+  keyless,
+  nextBound,
+  type ResolvedTable,
+} from './projection.ts';
 import { insertRanges, markCopied, readRanges, type StoredRange } from './range.ts';
 
 export interface CopyOptions extends PaceOptions {
@@ -94,6 +101,7 @@ async function cutRanges(run: Run): Promise<void> {
   for (const table of run.routes.forward.tables) {
     const name = textOf(table.target);
     if (known.has(name)) continue;
+    await refuseKeyless(run, table);
     const ranges: KeyRange[] = [];
     let low: readonly string[] | null = null;
     for (;;) {
@@ -106,6 +114,16 @@ async function cutRanges(run: Run): Promise<void> {
     }
     await insertRanges(run.green.main, name, ranges);
   }
+}
+
+/** A row without key lies in no range: it would stay behind, and nothing would say so. */
+async function refuseKeyless(run: Run, table: ResolvedTable): Promise<void> {
+  const { rowCount } = await run.blue.main.query(keyless(table));
+  if (rowCount === 0) return;
+  throw new Failure(
+    `${textOf(table.target)}: the projection gives rows without a key (${table.key.join(', ')} is null), ` +
+      'which green cannot have. Leave them out by "where", or give them a key.',
+  );
 }
 
 const keyTexts = z.array(z.string());

@@ -262,6 +262,12 @@ export function affectedKeys(table: ResolvedTable, source: ResolvedSource): stri
     where ${table.key.map((name) => `k.${quoted(name)} is not null`).join(' and ')}`;
 }
 
+/** One of the projected rows of which a key column is null, if there is one. */
+export function keyless(table: ResolvedTable): string {
+  const tests = table.key.map((name) => `p.${quoted(name)} is null`);
+  return `select 1 from (${table.select}\n) p where ${tests.join(' or ')} limit 1`;
+}
+
 /** The key after `rangeRows` rows, from `after` on: where the next range begins. */
 export function nextBound(table: ResolvedTable, after: readonly string[] | null): string {
   const columns = keyColumns(table);
