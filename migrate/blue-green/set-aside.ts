@@ -65,7 +65,17 @@ async function indexesOf(client: pg.Client, names: readonly string[]): Promise<r
            regexp_replace(pg_get_indexdef(x.indexrelid), ' ON ONLY ', ' ON ')
          when k.oid is null then pg_get_indexdef(x.indexrelid)
          else format('alter table %s add constraint %I %s', x.indrelid::regclass, k.conname,
-           pg_get_constraintdef(k.oid)) end as definition,
+           pg_get_constraintdef(k.oid)) end
+         -- What else was said of it goes with it.
+         || case when x.indisreplident then format('; alter table %s replica identity using index %I',
+           x.indrelid::regclass, i.relname) else '' end
+         || case when x.indisclustered then format('; alter table %s cluster on %I',
+           x.indrelid::regclass, i.relname) else '' end
+         || coalesce('; comment on index ' || x.indexrelid::regclass || ' is '
+           || quote_literal(obj_description(x.indexrelid, 'pg_class')), '')
+         || coalesce('; comment on constraint ' || quote_ident(k.conname) || ' on '
+           || x.indrelid::regclass || ' is ' || quote_literal(obj_description(k.oid, 'pg_constraint')),
+           '') as definition,
        case when k.oid is null then format('drop index %s', x.indexrelid::regclass)
          else format('alter table %s drop constraint %I', x.indrelid::regclass, k.conname)
          end as drop
