@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { corrupt } from '#migrate/testing/corruption.ts';
+import { query } from '#migrate/testing/databases.ts';
+import { asItIs, openTables, type Tables } from '#migrate/testing/tables.ts';
+
+// Whole migrations: on a busy machine they take their time.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
+
+// Tables as others made them: names, types and keys that are allowed and seldom.
+
+const shapes = (sum: string, name: string) =>
+  `create table doc (id ${name} primary key, v int);
+   create table colour (id int primary key, r int, g int, b int);
+   create table tariff (price numeric primary key, name text);
+   create table code (id int primary key, letters character(3)[], flags bit(4)[]);
+   create table amount (id int primary key, sum ${sum});
+   create table note (id int primary key, body text not null);
+   create unique index note_body on note (body);
+   alter table note replica identity using index note_body;
+   alter table note cluster on note_body;
+   comment on index note_body is 'as it was'`;
+const mapped = [
+  asItIs('colour', ['id'], ['r', 'g', 'b']),
+  asItIs('tariff', ['price'], ['name']),
+  asItIs('code', ['id'], ['letters', 'flags']),
+  asItIs('amount', ['id'], ['sum']),
+  asItIs('note', ['id'], ['body']),
+  asItIs('doc', ['id'], ['v']),
+];
+
+let tables: Tables;
+beforeAll(async () => {
+  tables = await openTables(
+    {
+      blue: `${shapes('numeric(10, 2)', 'text')};
+        insert into colour select n, n, n, n from generate_series(1, 10) n;
+        insert into tariff values (1.5, 'day'), (2, 'night');
+        insert into code values (1, '{abc,de}', '{1010,0001}'), (2, null, '{}');
+        insert into doc values ('00000000-0000-4000-8000-000000000001', 1);
+        insert into amount values (1, 10), (2, 0.5);
+        insert into note select n, 'body ' || n from generate_series(1, 1000) n`,
+      green: shapes('numeric', 'uuid'),
+    },
+    mapped,
+  );
+});
+afterAll(() => tables.close());
+
+const agree = async () => {
+  expect(await tables.run('verify')).toContain('every check holds');
+};
+
+it('a projected row without a key is no row that stays behind unseen', async () => {
+  const select = 'select nullif(t.price, 2) as price, t.name from tariff t';
+  await tables.remap(
+    mapped.map((table) => (table.target === 'tariff' ? { ...table, select } : table)),
+    mapped,
+  );
+  await tables.run('prepare');
+  await expect(tables.run('copy')).rejects.toThrow(
+    /^public\.tariff: the projection gives rows without a key \(price is null\)/,
+  );
+  await tables.run('abort');
+  await tables.remap(mapped);
+});
+
+it('values arrive as they are, by the copy and by a batch', async () => {
+  await tables.runAll('prepare', 'copy', 'follow --once');
+  await query(
+    tables.blue,
+    "insert into code values (3, '{xyz}', '{1111}'); insert into amount values (3, 7)",
+  );
+  await tables.run('follow', '--once');
+  for (const sql of [
+    'select c.id, c.letters::text as letters, c.flags::text as flags from code c order by c.id',
+    'select a.id, a.sum::text as sum from amount a order by a.id',
+  ]) {
+    expect(await query(tables.green, sql)).toEqual(await query(tables.blue, sql));
+  }
+  await agree();
+});
+
+it('an index that was set aside comes back with all that was said of it', async () => {
+  const [row] = await query(
+    tables.green,
+    `select x.indisunique as unique, x.indisreplident as identity, x.indisclustered as clustered,
+       obj_description(x.indexrelid, 'pg_class') as comment
+     from pg_index x where x.indexrelid = 'note_body'::regclass`,
+  );
+  expect(row).toEqual({ unique: true, identity: true, clustered: true, comment: 'as it was' });
+});
+
+it('a row is compared by all of its columns, whatever they are called', async () => {
+  await corrupt(tables, 'green', 'update colour set g = 0 where id = 3');
+  await expect(tables.run('verify')).rejects.toThrow(/1 rows differ/);
+  await tables.run('repair', '--side', 'green', '--found');
+  await agree();
+});
+
+it('a key that is changed into an equal one arrives', async () => {
+  await query(tables.blue, 'update tariff set price = 1.50 where price = 1.5');
+  await tables.run('follow', '--once');
+  expect(
+    await query(tables.green, "select price::text as price from tariff where name = 'day'"),
+  ).toEqual([{ price: '1.50' }]);
+  await agree();
+});
+
+it('rows that hold unique values of each other are repaired, on either side', async () => {
+  const exchange = `update note set body = 'aside' where id = 1;
+    update note set body = 'body 1' where id = 999; update note set body = 'body 999' where id = 1;
+    update note set body = body || '!' where id between 2 and 998`;
+  for (const side of ['green', 'blue'] as const) {
+    await corrupt(tables, side, exchange);
+    await expect(tables.run('verify')).rejects.toThrow(/999 rows differ/);
+    await tables.run('repair', '--side', side, '--found');
+    await agree();
+  }
+});
+
+it('a key that the other type cannot hold stops nothing any more when its row is gone', async () => {
+  await query(tables.blue, "insert into doc values ('not one', 1)");
+  await expect(tables.run('follow', '--once')).rejects.toThrow(
+    /^public\.doc \["not one"\]: invalid input syntax for type uuid/,
+  );
+  await query(tables.blue, "delete from doc where id = 'not one'");
+  await tables.run('follow', '--once');
+  await agree();
+});
+
+it('a projection that gives a key twice is named with the key', async () => {
+  const select = 'select t.price, c.id::text as name from tariff t join colour c on c.id < 3';
+  const twice = mapped.map((table) => (table.target === 'tariff' ? { ...table, select } : table));
+  await tables.remap(twice, mapped);
+  await query(tables.blue, "update tariff set name = 'dark' where price = 2");
+  await expect(tables.run('follow', '--once')).rejects.toThrow(
+    /^public\.tariff \["2"\]: the projection gives several rows with this key/,
+  );
+  await tables.remap(mapped);
+  await tables.run('follow', '--once');
+  await agree();
+});
+
+it('a repair by a key that no row can have is refused, and stops no later batch', async () => {
+  const repair = (...keys: readonly string[]) =>
+    tables.run(
+      'repair',
+      '--side',
+      'green',
+      '--table',
+      'colour',
+      ...keys.flatMap((k) => ['--key', k]),
+    );
+  await expect(repair('["one"]')).rejects.toThrow(
+    /^No row of public\.colour has such a key \(id\)/,
+  );
+  await expect(repair('["1", "2"]')).rejects.toThrow(/the key of public\.colour is \(id\)/);
+  await tables.run('follow', '--once');
+});
+
+it('changes that have waited for weeks are brought', async () => {
+  await query(tables.blue, 'update colour set r = 0 where id = 1');
+  await query(tables.blue, "update migrate.change set changed_at = now() - interval '60 days'");
+  await tables.run('follow', '--once');
+  await agree();
+});
