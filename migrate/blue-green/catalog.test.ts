@@ -78,6 +78,22 @@ it('a sequence is known with its column, and whether an index finds its greatest
 });
 
 describe('a partitioned table into one that is partitioned otherwise', () => {
+  it('a partition by itself is refused: what comes by way of its parent would be unseen', async () => {
+    const [event] = direction.tables;
+    const leaf = {
+      ...event,
+      target: 'event_1',
+      sources: [{ table: 'event_1', columns: ['id', 'month'] }],
+    };
+    const mapping = { name: 'leaf', forward: { tables: [leaf] } };
+    await writeFile(join(directory, 'leaf.json'), JSON.stringify(mapping));
+    await query(pair.green, 'create table event_1 (like event including all)');
+    await expect(
+      migrateBank(pair, 'plan', '--mapping', join(directory, 'leaf.json')),
+    ).rejects.toThrow(/^blue: event_1 is a partition of event: .* Map event\.$/);
+    await query(pair.green, 'drop table event_1');
+  });
+
   it('plan says that to drop a partition has to wait', async () => {
     expect(await migrate('plan')).toMatch(
       /public\.event has 3 partitions: to drop, detach or attach one has to wait until "migrate finish"/,

@@ -79,6 +79,16 @@ it('plan refuses what would stop half-way, or be stopped', async () => {
   await expect(migrate(as, 'plan')).rejects.toThrow(/blue: role mover_\w+ does not own account/);
   await own(pair.blue, 'account', role);
   await expect(migrate({ ...as, green: as.blue }, 'plan')).rejects.toThrow(/are one database/);
+  await query(mover.green, 'revoke create on schema public from pg_database_owner');
+  await query(mover.blue, 'create schema migrate');
+  try {
+    const refused: unknown = await migrate(as, 'plan').catch((error: unknown) => error);
+    expect(String(refused)).toMatch(/green: role mover_\w+ may not create in schema public/);
+    expect(String(refused)).toMatch(/blue: there is a schema "migrate" already/);
+  } finally {
+    await query(mover.green, 'grant create on schema public to pg_database_owner');
+    await query(pair.blue, 'drop schema migrate');
+  }
   await query(pair.green, 'create publication everything for all tables');
   await query(
     pair.green,

@@ -34,9 +34,11 @@ export async function plan(run: Run): Promise<Plan> {
     warnings.push(...(await sightWarnings(database)));
     const tables = mappedTables(run.routes, database.side);
     refusals.push(...(await ownerProblems(database, tables)));
+    refusals.push(...(await familyProblems(database, tables)));
     refusals.push(...(await replicationProblems(database, tables)));
     warnings.push(...(await replicaWarnings(database)));
   }
+  refusals.push(...(await indexProblems(run)));
   refusals.push(...(await encodingProblems(run)));
   refusals.push(...(await blindSpots(run)));
   warnings.push(...notTakenBack(run));
@@ -48,7 +50,7 @@ export async function plan(run: Run): Promise<Plan> {
   }
   for (const route of [run.routes.forward, run.routes.reverse]) {
     for (const { target } of route?.tables ?? []) {
-      refusals.push(...(await deferredKeys(route?.destination ?? run.green, target)));
+      refusals.push(...(await uselessKeys(route?.destination ?? run.green, target)));
     }
   }
   const fresh = (await readControl(run.green.main)) === undefined;
@@ -99,8 +101,14 @@ async function ownerProblems(
   database: Database,
   tables: readonly TableName[],
 ): Promise<readonly string[]> {
-  const { rows } = await database.main.query<{ role: string; creates: boolean; places: string[] }>(
+  const { rows } = await database.main.query<{
+    role: string;
+    taken: boolean;
+    creates: boolean;
+    places: string[];
+  }>(
     `select current_user as role,
+       to_regnamespace('migrate') is not null and to_regclass('migrate.control') is null as taken,
        to_regnamespace('migrate') is not null
          or has_database_privilege(current_database(), 'create') as creates,
        array(select distinct c.oid::regclass::text
@@ -117,11 +125,73 @@ async function ownerProblems(
       `${database.side}: role ${role} does not own ${place}: run migrate as its owner, or grant that ` +
       `role to ${role}.`,
   );
+  if (row.taken) {
+    problems.push(
+      `${database.side}: there is a schema "migrate" already, which is not ours: rename it for the time ` +
+        'of the migration.',
+    );
+  }
   if (creates) return problems;
   return [
     ...problems,
     `${database.side}: role ${role} may not create a schema: grant create on the database to ${role}.`,
   ];
+}
+
+/** Statement triggers fire for the table that a statement names, so rows may come past them. */
+async function familyProblems(
+  { main, side }: Database,
+  tables: readonly TableName[],
+): Promise<readonly string[]> {
+  const { rows } = await main.query<{ name: string; parent: string | null; place: string | null }>(
+    `with mapped as (select c.oid, c.relkind from unnest($1::text[]) t(name)
+       join pg_class c on c.oid = to_regclass(t.name))
+     select m.oid::regclass::text as name, p.oid::regclass::text as parent, null as place
+     from mapped m join pg_inherits i on i.inhrelid = m.oid
+     join pg_class p on p.oid = i.inhparent and p.relkind = 'p'
+     union all
+     select distinct m.oid::regclass::text, null, null
+     from mapped m join pg_inherits i on m.oid in (i.inhrelid, i.inhparent)
+     join pg_class p on p.oid = i.inhparent and p.relkind <> 'p'
+     union all
+     select m.oid::regclass::text, null, f.oid::regclass::text
+     from mapped m cross join lateral pg_partition_tree(m.oid) l
+     join pg_class f on f.oid = l.relid and f.relkind = 'f'
+     order by 1, 3`,
+    [tables.map(quotedTable)],
+  );
+  return rows.map(({ name, parent, place }) => {
+    if (place !== null) {
+      return (
+        `${side}: partition ${place} of ${name} is a foreign table: what is written there can neither be ` +
+        'captured nor refused. Detach it before.'
+      );
+    }
+    if (parent === null) {
+      return `${side}: ${name} inherits or is inherited from: map tables that stand alone.`;
+    }
+    return (
+      `${side}: ${name} is a partition of ${parent}: what is written by way of ${parent} would be neither ` +
+      `captured nor refused. Map ${parent}.`
+    );
+  });
+}
+
+/** Whoever makes an index needs a right in its schema, which who drops it does not. */
+async function indexProblems({ green, routes }: Run): Promise<readonly string[]> {
+  const { rows } = await green.main.query<{ role: string; schema: string }>(
+    `select distinct current_user as role, n.nspname as schema
+     from unnest($1::text[]) t(name) join pg_class c on c.oid = to_regclass(t.name)
+     join pg_namespace n on n.oid = c.relnamespace
+     join pg_index x on x.indrelid = c.oid and not x.indisprimary
+     where not has_schema_privilege(n.oid, 'create') order by 2`,
+    [routes.forward.tables.map(({ target }) => quotedTable(target))],
+  );
+  return rows.map(
+    ({ role, schema }) =>
+      `green: role ${role} may not create in schema ${schema}, so indexes that are set aside for the copy ` +
+      `could not come back: grant create on schema ${schema} to ${role}.`,
+  );
 }
 
 /** Rows are compared by hashes of what each server stores. */
@@ -162,8 +232,8 @@ async function sightWarnings(database: Database): Promise<readonly string[]> {
   if (row === undefined || row.hidden === 0) return [];
   return [
     `${database.side}: role ${row.role} does not see what ${row.hidden} sessions of other roles do, so ` +
-      'they are not listed here, do not slow the copy down, and are not named where they hold up a ' +
-      `switch: as a superuser, grant pg_monitor to ${row.role}.`,
+      'they do not slow the copy down, and it is not said since when they hold up a switch: ' +
+      `as a superuser, grant pg_monitor to ${row.role}.`,
   ];
 }
 
@@ -197,18 +267,10 @@ async function describeSource(
         'captured, and verify finds the rows of one that is gone.',
     );
   }
-  const { rows } = await client.query<{
-    secured: boolean;
-    inherited: boolean;
-  }>(
-    `select (select c.relrowsecurity from pg_class c where c.oid = $1) as secured,
-       exists (select 1 from pg_inherits i join pg_class p on p.oid = i.inhparent
-               where p.relkind = 'r' and (i.inhparent = $1 or i.inhrelid = $1)) as inherited`,
+  const { rows } = await client.query<{ secured: boolean }>(
+    'select c.relrowsecurity as secured from pg_class c where c.oid = $1',
     [shape.oid],
   );
-  if (rows[0]?.inherited) {
-    refusals.push(`${name} inherits or is inherited from: map tables that stand alone.`);
-  }
   if (rows[0]?.secured) {
     warnings.push(`${name} has row security: migrate must run as its owner or with BYPASSRLS.`);
   }
@@ -245,17 +307,21 @@ async function describeTarget(
   }
 }
 
-/** Rows are inserted or updated by their primary key, which PostgreSQL does by no deferrable one. */
-async function deferredKeys(database: Database, table: TableName): Promise<readonly string[]> {
-  const { rows } = await database.main.query<{ name: string }>(
-    `select k.conname as name from pg_constraint k
-     where k.conrelid = to_regclass($1) and k.contype = 'p' and k.condeferrable`,
+/** Rows are inserted or updated by their primary key, which PostgreSQL does not do by each. */
+async function uselessKeys(database: Database, table: TableName): Promise<readonly string[]> {
+  const { rows } = await database.main.query<{ name: string; word: string }>(
+    `select k.conname as name,
+       case when k.condeferrable then 'deferrable' else 'without overlaps' end as word
+     from pg_constraint k
+     -- Keys of periods come with PostgreSQL 18, so the column is asked by its name.
+     where k.conrelid = to_regclass($1) and k.contype = 'p'
+       and (k.condeferrable or (to_jsonb(k)->>'conperiod')::boolean)`,
     [quotedTable(table)],
   );
   return rows.map(
-    ({ name }) =>
-      `${database.side}: the primary key ${name} of ${textOf(table)} is deferrable, so no row can be ` +
-      'brought over by it: make it anew without "deferrable".',
+    ({ name, word }) =>
+      `${database.side}: the primary key ${name} of ${textOf(table)} is ${word}, so no row can be ` +
+      `brought over by it: make it anew without "${word}".`,
   );
 }
 
