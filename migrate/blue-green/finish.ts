@@ -54,6 +54,10 @@ export async function abort(run: Run): Promise<void> {
   if (row?.state === 'live') {
     throw new Failure('Green is live: "migrate rollback" comes before "migrate abort".');
   }
+  if (row !== undefined) {
+    // Wherever it dies after this, only abort goes on: capture may be gone, and green half emptied.
+    await green.main.query('with r as (delete from migrate.range) delete from migrate.event');
+  }
   await removeTraces(run, blue, false);
   report.line('blue: every trigger, function and table of migrate is gone');
   if (row !== undefined) {

@@ -46,20 +46,22 @@ export interface Standing {
 /** Reads the phase off both databases. */
 export async function standing(blue: Database, green: Database, tables: number): Promise<Standing> {
   const [blueRow, greenRow] = await Promise.all([readControl(blue.main), readControl(green.main)]);
-  const filled =
-    greenRow === undefined ? { copied: false, built: false } : await filling(green, tables);
+  const filled = greenRow === undefined ? nothingDone : await filling(green, tables);
   const phase = phaseOf({ blue: blueRow?.state, green: greenRow?.state, ...filled });
   return { phase, blue: blueRow, green: greenRow };
 }
 
+const nothingDone = { prepared: false, copied: false, built: false };
+
 async function filling(green: Database, tables: number) {
-  const { rows } = await green.main.query<{ copied: boolean; built: boolean }>(
-    `select (select count(distinct r.target_table) from migrate.range r) >= $1
+  const { rows } = await green.main.query<typeof nothingDone>(
+    `select exists (select 1 from migrate.event e where e.kind = 'prepared') as prepared,
+       (select count(distinct r.target_table) from migrate.range r) >= $1
          and not exists (select 1 from migrate.range r where r.copied_at is null) as copied,
        exists (select 1 from migrate.event e where e.kind = 'built') as built`,
     [tables],
   );
-  return rows[0] ?? { copied: false, built: false };
+  return rows[0] ?? nothingDone;
 }
 
 /** What to do once green is live, where the mapping has no way back. */

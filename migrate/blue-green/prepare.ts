@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import type pg from 'pg';
-import { captureTable, setGuard } from './capture.ts';
-import { insertControl, makeId, note, readControl } from './control.ts';
+import { captureTable, isCaptured, setGuard } from './capture.ts';
+import { type Control, insertControl, makeId, note, readControl } from './control.ts';
 import { type Database, inTransaction } from './database.ts';
 import { Failure } from './failure.ts';
-import type { Run } from './migration.ts';
+import { type Run, standing } from './migration.ts';
 import { quotedTable, textOf } from './names.ts';
+import { readRanges } from './range.ts';
 import { mappedTables, sourcesOf } from './resolve.ts';
 import { setAside } from './set-aside.ts';
 
@@ -17,15 +18,16 @@ const controlTables = new URL('./control.sql', import.meta.url);
  */
 export async function prepare(run: Run): Promise<void> {
   const { blue, green, mapping, report } = run;
-  const known = [await readControl(blue.main), await readControl(green.main)];
-  const migrationId = known.find((row) => row !== undefined)?.migrationId ?? makeId();
-  if (known[1] === undefined) await refuseRows(run);
+  const known = await standing(blue, green, run.routes.forward.tables.length);
+  if (known.phase === 'copying') await refuseGaps(run);
+  else await refuseRemains(run, known.green);
+  const migrationId = (known.blue ?? known.green)?.migrationId ?? makeId();
   const sql = await readFile(controlTables, 'utf8');
   await makeControl(green, sql, { migrationId, mapping: mapping.name, state: 'copy', epoch: 0 });
   for (const table of mappedTables(run.routes, 'green')) await setGuard(green.main, table, true);
   // Again, since nobody was refused in between. Blue has no row before green refuses writes, so of
   // two databases that say what they are one always does.
-  if (known[0] === undefined) await refuseRows(run);
+  if (known.phase !== 'copying') await refuseRows(run);
   report.line('green takes writes from nobody but migrate');
   await makeControl(blue, sql, { migrationId, mapping: mapping.name, state: 'live', epoch: 1 });
   report.line('control tables: in both databases');
@@ -58,6 +60,27 @@ async function makeControl(
     await database.main.query(sql);
     await insertControl(database.main, { ...row, side: database.side });
   });
+}
+
+/** Of what was copied already, all that was written since has to be known. */
+async function refuseGaps({ blue, green, routes }: Run): Promise<void> {
+  const ranges = await readRanges(green.main);
+  const copied = new Set(ranges.flatMap((r) => (r.copiedRows === null ? [] : [r.table])));
+  const tables = routes.forward.tables.filter(({ target }) => copied.has(textOf(target)));
+  for (const { table } of sourcesOf({ ...routes.forward, tables })) {
+    if (await isCaptured(blue.main, table)) continue;
+    throw new Failure(
+      `Changes of ${textOf(table)} in blue are not captured any more: a trigger was taken away, or a ` +
+        'partition came new. "migrate abort", and begin anew.',
+    );
+  }
+}
+
+async function refuseRemains(run: Run, green: Control | undefined): Promise<void> {
+  if (green !== undefined && green.state !== 'copy') {
+    throw new Failure('A "migrate abort" died half-way: the same command again ends it.');
+  }
+  await refuseRows(run);
 }
 
 /** Rows that the tool did not bring would be compared, repaired and deleted as if they were wrong. */

@@ -10,7 +10,7 @@ import {
   type Wound,
 } from './state.ts';
 
-const done = { copied: true, built: true };
+const done = { prepared: true, copied: true, built: true };
 
 describe('the phase is read off the two control rows', () => {
   it.each<[State | undefined, State | undefined, boolean, boolean, Phase]>([
@@ -28,7 +28,13 @@ describe('the phase is read off the two control rows', () => {
     ['retired', 'retired', true, true, 'opening'],
     ['live', 'retired', true, true, 'returned'],
   ])('blue %s, green %s, copied %s, built %s: %s', (blue, green, copied, built, phase) => {
-    expect(phaseOf({ blue, green, copied, built })).toBe(phase);
+    expect(phaseOf({ blue, green, prepared: true, copied, built })).toBe(phase);
+  });
+
+  it('what is prepared in part, or aborted in part, is no copy that goes on', () => {
+    const rest = { blue: 'live', prepared: false } as const;
+    expect(phaseOf({ ...rest, green: 'copy', copied: true, built: true })).toBe('partial');
+    expect(phaseOf({ ...rest, green: 'retired', copied: false, built: false })).toBe('partial');
   });
 
   it('two live databases are a bug, not a phase', () => {

@@ -8,6 +8,8 @@ export interface Observed {
   /** Undefined: that database has no control row. */
   readonly blue: State | undefined;
   readonly green: State | undefined;
+  /** "migrate prepare" came to its end, and no abort has begun. */
+  readonly prepared: boolean;
   /** Every table of the mapping was cut into ranges, and every range was copied. */
   readonly copied: boolean;
   /** Indexes that were set aside for the copy were made again. */
@@ -36,7 +38,7 @@ export type Phase =
   | 'returned';
 
 /** Reads the phase off the two control rows. Throws for two live databases: that cannot be. */
-export function phaseOf({ blue, green, copied, built }: Observed): Phase {
+export function phaseOf({ blue, green, prepared, copied, built }: Observed): Phase {
   if (blue === undefined && green === undefined) return 'none';
   if (green === undefined && blue === 'retired') return 'finishing';
   if (blue === undefined || green === undefined) return 'partial';
@@ -44,6 +46,7 @@ export function phaseOf({ blue, green, copied, built }: Observed): Phase {
   if (blue === 'fenced' || green === 'fenced') return 'fenced';
   if (green === 'live') return 'watching';
   if (blue !== 'live') return 'opening';
+  if (!prepared) return 'partial';
   if (green === 'retired') return 'returned';
   if (!copied) return 'copying';
   return built ? 'following' : 'building';
@@ -78,8 +81,7 @@ const begins: Readonly<Record<Act, readonly Phase[]>> = {
 
 const next: Readonly<Record<Phase, string>> = {
   none: 'Nothing is prepared: "migrate prepare" comes first.',
-  partial:
-    'One of the databases is prepared, the other is not: "migrate prepare" or "migrate abort" ends that.',
+  partial: 'A "migrate prepare" or "migrate abort" died half-way: the same command again ends it.',
   finishing:
     'Green is in use, and nothing of migrate is left there; blue refuses writes. "migrate finish" takes ' +
     'the rest off blue, which takes writes again then: only when nobody uses it.',
