@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { tableShape } from './catalog.ts';
 import { inTransaction } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
-import { holdersOf } from './holders.ts';
+import { holdersOf, type Purpose } from './holders.ts';
 import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
 import type { ResolvedSource } from './projection.ts';
 
@@ -34,6 +34,7 @@ const lockAttemptsMax = 50;
 async function patiently(
   client: pg.Client,
   table: TableName,
+  purpose: Purpose,
   ddl: readonly string[],
   attemptsMax = lockAttemptsMax,
 ) {
@@ -49,7 +50,7 @@ async function patiently(
       if (attempt >= attemptsMax) {
         throw new Failure(
           `${textOf(table)} could not be locked in ${attempt} attempts of ${lockTimeoutMs} ms, so ` +
-            `nothing was done. ${await holdersOf(client, [table])} End them and start again.`,
+            `nothing was done. ${await holdersOf(client, [table], purpose)} End them and start again.`,
         );
       }
       await new Promise((resolve) => setTimeout(resolve, 50 + 10 * Math.min(attempt, 20)));
@@ -79,7 +80,7 @@ export async function setGuard(
       on ${onTable} for each statement execute function migrate.guard()`;
     const enable = `alter table ${onTable} ${armed ? 'enable always' : 'disable'} trigger ${guardName}`;
     const ddl = state === undefined ? [create, enable] : [enable];
-    await patiently(client, place, ddl, attemptsMax);
+    await patiently(client, place, 'make trigger', ddl, attemptsMax);
   }
 }
 
@@ -93,7 +94,7 @@ export async function captureTable(client: pg.Client, source: ResolvedSource): P
     const found = await triggersOf(client, place);
     const isThere = Object.values(captureNames).every((name) => found.get(name) === 'A');
     if (isThere && (await othersOf(client, [source])).length === 0) continue;
-    await patiently(client, place, captureDdl(source, place));
+    await patiently(client, place, 'make trigger', captureDdl(source, place));
   }
 }
 
@@ -226,6 +227,7 @@ export async function removeTriggers(
     await patiently(
       client,
       place,
+      'drop trigger',
       ours.map((name) => `drop trigger ${name} on ${quotedTable(place)}`),
     );
   }

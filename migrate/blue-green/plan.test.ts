@@ -112,7 +112,21 @@ it('a role that is no superuser goes there and back, and leaves nothing behind',
   await migrate(as, 'copy', '--workers', '2');
   await query(mover.blue, "update customer set full_name = 'Someone Else' where id = 5");
   await migrate(as, 'follow', '--once');
-  expect(await migrate(as, 'switch')).toContain('green is live');
+  // What other roles do is hidden from this one, but not that they are there.
+  const other = new pg.Client({ connectionString: pair.blue });
+  await other.connect();
+  try {
+    await other.query('begin; update customer set full_name = full_name where id = 5');
+    const few = ['--no-verify', '--lock-ms', '20', '--attempts', '2'];
+    await expect(migrate(as, 'switch', ...few)).rejects.toThrow(
+      /Who holds them now: process \d+ \(/,
+    );
+    await other.query('commit');
+    expect(await migrate(as, 'switch')).toContain('green is live');
+    await expect(migrate(as, 'finish')).rejects.toThrow(/^Blue is still in use/);
+  } finally {
+    await other.end();
+  }
   await expect(query(pair.blue, 'delete from transfer')).rejects.toMatchObject({ code: 'MG001' });
   await query(mover.green, "update person set given_name = 'Grace' where id = 6");
   await migrate(as, 'watch', '--once');

@@ -9,7 +9,10 @@ export interface User {
   readonly sentence: string;
 }
 
-/** Everybody who is connected to a database now, but the tool and PostgreSQL's own processes. */
+/**
+ * Everybody who is connected to a database now, but the tool and PostgreSQL's own processes. What kind
+ * of process another role has is not for every role to know: such a one counts.
+ */
 export async function usersOf(client: pg.Client): Promise<readonly User[]> {
   const { rows } = await client.query<{
     role: string;
@@ -19,9 +22,11 @@ export async function usersOf(client: pg.Client): Promise<readonly User[]> {
   }>(
     `select a.usename as role, coalesce(nullif(a.application_name, ''), '(no name)') as application,
        count(*)::int as sessions,
-       string_agg(distinct coalesce(host(a.client_addr), 'a local socket'), ', ') as places
+       string_agg(distinct case when a.backend_type is null then 'a place that only pg_monitor sees'
+         else coalesce(host(a.client_addr), 'a local socket') end, ', ') as places
      from pg_stat_activity a
-     where a.datname = current_database() and a.backend_type = 'client backend'
+     where a.datname = current_database() and a.usesysid is not null
+       and coalesce(a.backend_type, 'client backend') = 'client backend'
        and a.pid <> pg_backend_pid() and a.application_name not like 'migrate-tool/%'
      group by 1, 2 order by 1, 2`,
   );

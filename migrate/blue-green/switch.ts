@@ -293,7 +293,7 @@ async function retreat(origin: Database, destination: Database, fenceId: string)
 }
 
 async function tooBusy(run: Run, origin: Database, error: unknown): Promise<Failure> {
-  const holders = await holdersOf(origin.main, mappedTables(run.routes, origin.side));
+  const holders = await holdersOf(origin.main, mappedTables(run.routes, origin.side), 'fence');
   return new Failure(
     `Writers in flight never let go of the tables, so nothing was switched. ${holders} ` +
       'End the long ones and start again.',
