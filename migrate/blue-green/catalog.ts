@@ -186,6 +186,8 @@ export interface NumberingSequence {
   readonly sequence: TableName;
   readonly table: TableName;
   readonly column: string;
+  /** The column holds numbers: its greatest value says how far the sequence went. */
+  readonly numeric: boolean;
   /** An index begins with the column, so that its greatest value is found at once. */
   readonly indexed: boolean;
 }
@@ -204,6 +206,7 @@ export async function numberingSequences(
     table_schema: string;
     table_name: string;
     column: string;
+    numeric: boolean;
     indexed: boolean;
   }>(
     `with mapped as (select to_regclass(m.name)::oid as oid from unnest($1::text[]) m(name)),
@@ -218,13 +221,14 @@ export async function numberingSequences(
        where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass
          and f.adrelid in (select m.oid from mapped m))
      select n.nspname as schema, s.relname as name, tn.nspname as table_schema,
-       t.relname as table_name, a.attname as "column",
+       t.relname as table_name, a.attname as "column", ty.typcategory = 'N' as numeric,
        exists (select 1 from pg_index i where i.indrelid = t.oid and i.indisvalid
          and i.indkey[0] = a.attnum and i.indpred is null) as indexed
      from numbered d join pg_class s on s.oid = d.sequence and s.relkind = 'S'
      join pg_namespace n on n.oid = s.relnamespace
      join pg_class t on t.oid = d."table" join pg_namespace tn on tn.oid = t.relnamespace
      join pg_attribute a on a.attrelid = d."table" and a.attnum = d."column"
+     join pg_type ty on ty.oid = a.atttypid
      order by 1, 2, 3, 4, 5`,
     [tables.map(quotedTable)],
   );
@@ -232,6 +236,7 @@ export async function numberingSequences(
     sequence: { schema: row.schema, name: row.name },
     table: { schema: row.table_schema, name: row.table_name },
     column: row.column,
+    numeric: row.numeric,
     indexed: row.indexed,
   }));
 }

@@ -7,6 +7,7 @@ import type { Route } from './resolve.ts';
 interface NumberedColumn {
   readonly table: TableName;
   readonly name: string;
+  readonly numeric: boolean;
   readonly indexed: boolean;
 }
 
@@ -24,9 +25,9 @@ export async function sequenceMoves(route: Route): Promise<readonly SequenceMove
   const targets = route.tables.map(({ target }) => target);
   const moves = new Map<string, SequenceMove>();
   const found = await numberingSequences(route.destination.main, targets);
-  for (const { sequence, table, column, indexed } of found) {
+  for (const { sequence, table, column, numeric, indexed } of found) {
     const known = moves.get(textOf(sequence))?.columns ?? [];
-    const columns = [...known, { table, name: column, indexed }];
+    const columns = [...known, { table, name: column, numeric, indexed }];
     moves.set(textOf(sequence), { to: sequence, from: undefined, columns });
   }
   for (const { from, to } of route.sequences) {
@@ -41,10 +42,17 @@ export async function sequenceMoves(route: Route): Promise<readonly SequenceMove
  */
 export function unknownEnds(route: Route, moves: readonly SequenceMove[]): readonly string[] {
   return moves.flatMap(({ to, from, columns }) => {
-    const unindexed = columns.find(({ indexed }) => !indexed);
-    if (from !== undefined || unindexed === undefined) return [];
+    const unknown = columns.find(({ numeric, indexed }) => !numeric || !indexed);
+    if (from !== undefined || unknown === undefined) return [];
     const { side } = route.destination;
-    const column = `${textOf(unindexed.table)}.${unindexed.name}`;
+    const column = `${textOf(unknown.table)}.${unknown.name}`;
+    if (!unknown.numeric) {
+      return [
+        `${side}: sequence ${textOf(to)} is asked for the default of ${column}, which is no number, so ` +
+          'its values do not say how far it went. Name it in "sequences" with the sequence of ' +
+          `${route.origin.side} that it continues.`,
+      ];
+    }
     return [
       `${side}: sequence ${textOf(to)} numbers ${column}, of which no index finds the greatest value ` +
         `while writers wait. Name it in "sequences" with the sequence of ${route.origin.side} that ` +
@@ -89,10 +97,12 @@ export async function moveSequences(
 ): Promise<void> {
   await Promise.all(
     moves.map(({ to, columns }, at) => {
-      const past = columns.map(
-        ({ name, table }) =>
-          `, (select max(t.${quoted(name)})::bigint from ${quotedTable(table)} t)`,
-      );
+      const past = columns
+        .filter(({ numeric }) => numeric)
+        .map(
+          ({ name, table }) =>
+            `, (select max(t.${quoted(name)})::bigint from ${quotedTable(table)} t)`,
+        );
       return route.destination.main.query(
         prepared(
           `select setval($2::text::regclass, past.value)
