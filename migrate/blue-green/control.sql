@@ -98,8 +98,13 @@ begin
   if found_state = 'live' or current_setting('migrate.origin', true) = migration then
     return null;
   end if;
-  if expired and migrate.unfence_expired() then
-    return null;
+  if expired then
+    perform migrate.unfence_expired();
+    -- Lifted, by us or by whoever was faster.
+    select c.state into found_state from migrate.control c;
+    if found_state = 'live' then
+      return null;
+    end if;
   end if;
   raise exception using errcode = 'MG001',
     message = format('%I.%I is %s here: this database takes no writes', tg_table_schema,

@@ -90,6 +90,26 @@ describe('the guard', () => {
     await query(pair.blue, write);
     expect((await readControl(blue))?.state).toBe('live');
   });
+
+  it('and by nobody twice: who comes beside that writer waits, and writes', async () => {
+    const first = new pg.Client({ connectionString: pair.blue });
+    await first.connect();
+    await fence(blue, makeId(), 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await first.query(`begin; ${write}`);
+    const second = query(pair.blue, write);
+    await vi.waitFor(async () =>
+      expect(
+        await query(
+          pair.blue,
+          "select 1 from pg_locks l where l.locktype = 'transactionid' and not l.granted",
+        ),
+      ).not.toEqual([]),
+    );
+    await first.query('commit');
+    await expect(second).resolves.toBeDefined();
+    await first.end();
+  });
 });
 
 describe('retirement and opening', () => {
