@@ -6,7 +6,7 @@ import { takeBatch, withEnds } from './follow.ts';
 import { removeForeignTables } from './foreign.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { quotedTable } from './names.ts';
-import { mappedTables } from './resolve.ts';
+import { mappedTables, type Route } from './resolve.ts';
 import { makeAgain } from './set-aside.ts';
 import { usersOf } from './stragglers.ts';
 
@@ -32,10 +32,7 @@ export async function finish(
     }
   }
   if (phase === 'watching' && run.routes.reverse !== undefined) {
-    const route = routeOf(run, phase);
-    await withEnds(route, async (ends) => {
-      while (!(await takeBatch(ends, route, 20_000)).complete) run.signal.throwIfAborted();
-    });
+    await bringTheRest(run, routeOf(run, phase));
   }
   await removeTraces(run, green, false);
   report.line('green: every trigger, function and table of migrate is gone');
@@ -45,6 +42,21 @@ export async function finish(
       ? 'blue: capture is gone; the guard and schema migrate stay and refuse writes'
       : 'blue: every trigger, function and table of migrate is gone; it takes writes again',
   );
+}
+
+/** Blue ends as what green is now. */
+async function bringTheRest(run: Run, route: Route): Promise<void> {
+  try {
+    await withEnds(route, async (ends) => {
+      while (!(await takeBatch(ends, route, 20_000)).complete) run.signal.throwIfAborted();
+    });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(
+      `${error.message} Or take "reverse" out of the mapping: then finish leaves blue as it is.`,
+      { cause: error },
+    );
+  }
 }
 
 /** Ends a migration that was not switched, or was rolled back: blue stays, green is emptied. */

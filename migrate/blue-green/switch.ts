@@ -108,7 +108,10 @@ async function getReady(
     if (await isCaptured(origin.main, table)) continue;
     throw new Failure(
       `Changes of ${textOf(table)} in ${origin.side} are not captured: a trigger was taken away, or a ` +
-        'partition came new. What was written there since is not known: "migrate abort" and begin anew.',
+        'partition came new. What was written there since is not known' +
+        (origin.side === 'blue'
+          ? ': "migrate abort" and begin anew.'
+          : ' in blue, so there is no way back: "migrate finish" ends.'),
     );
   }
   const back = route === run.routes.forward ? run.routes.reverse : run.routes.forward;
