@@ -207,7 +207,7 @@ export const commands: readonly Command[] = [
     act: 'watch',
     exclusive: true,
     async run(run, input) {
-      await stepDown(run);
+      await stepDown(run).catch(() => {});
       return runFollow(run, input);
     },
   },

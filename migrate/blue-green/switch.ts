@@ -80,20 +80,22 @@ export async function switchOver(run: Run, options: SwitchOptions): Promise<Time
     });
   } finally {
     await announceBoth(run, false, pollMsOrdinary).catch(() => {});
-    await stepDown(run, stepDownAttempts).catch(() => {});
+    await stepDown(run).catch(() => {});
   }
 }
 
-/** Who still holds a table keeps the guard there armed, which costs little, until the next switch. */
 const stepDownAttempts = 3;
 
-/** Takes the guard off the live side: it costs its writers nothing more. */
-export async function stepDown(run: Run, attemptsMax?: number): Promise<void> {
+/**
+ * Takes the guard off the live side: it costs its writers nothing more. Who still holds a table keeps
+ * it armed there, which costs little, until the next switch; then this fails.
+ */
+export async function stepDown(run: Run): Promise<void> {
   const { blue, green } = await standing(run.blue, run.green, 0);
   const live = blue?.state === 'live' ? run.blue : green?.state === 'live' ? run.green : undefined;
   if (live === undefined) return;
   for (const table of mappedTables(run.routes, live.side)) {
-    await setGuard(live.main, table, false, attemptsMax);
+    await setGuard(live.main, table, false, stepDownAttempts);
   }
 }
 
