@@ -14,6 +14,8 @@ export interface Column {
   readonly builtin: boolean;
   readonly required: boolean;
   readonly generated: boolean;
+  /** Generated when it is read, so no trigger sees it. */
+  readonly virtual: boolean;
   /** Generated always as identity. */
   readonly fixed: boolean;
 }
@@ -89,7 +91,7 @@ async function columnsOf(client: pg.Client, oid: number): Promise<readonly Colum
        (t.typname = 'numeric' and a.atttypmod = -1) as unscaled,
        (t.typnamespace = 'pg_catalog'::regnamespace) as builtin,
        (a.attnotnull and not a.atthasdef and a.attidentity = '') as required,
-       (a.attgenerated <> '') as generated, (a.attidentity = 'a') as fixed
+       (a.attgenerated <> '') as generated, (a.attgenerated = 'v') as virtual, (a.attidentity = 'a') as fixed
      from pg_attribute a join pg_type t on t.oid = a.atttypid
      where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
     [oid],

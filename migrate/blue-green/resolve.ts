@@ -161,6 +161,13 @@ async function resolveSource(
   );
   const unknown = source.columns.filter((_, at) => columns[at] === undefined);
   if (unknown.length > 0) return `${textOf(table)} has no column "${unknown.join('", "')}"`;
+  const unseen = columns.find((column) => column?.virtual);
+  if (unseen !== undefined) {
+    return (
+      `${textOf(table)}.${unseen.name} is generated when it is read, so capture does not see it; name the ` +
+      'columns that it is made of'
+    );
+  }
   const typed = columns.flatMap((column) =>
     column ? [{ name: column.name, type: column.type }] : [],
   );
