@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { tableShape } from './catalog.ts';
-import { inTransaction } from './database.ts';
+import { atOnce } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
 import { holdersOf, type Purpose } from './holders.ts';
 import { literal, quoted, quotedTable, type TableName, textOf } from './names.ts';
@@ -40,10 +40,8 @@ async function patiently(
 ) {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await inTransaction(client, async () => {
-        await client.query(`set local lock_timeout = '${lockTimeoutMs}ms'; ${yieldAutovacuum}`);
-        for (const statement of ddl) await client.query(statement);
-      });
+      const begin = `set local lock_timeout = '${lockTimeoutMs}ms'; ${yieldAutovacuum}`;
+      return await atOnce(client, [begin, ...ddl]);
     } catch (error) {
       // lock_not_available, deadlock_detected
       if (!['55P03', '40P01'].includes(sqlStateOf(error))) throw error;

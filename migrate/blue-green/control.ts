@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { type Database, inTransaction, type Side } from './database.ts';
+import { atOnce, type Database, type Side } from './database.ts';
 import { Failure, sqlStateOf } from './failure.ts';
 import { readersOf } from './holders.ts';
 import type { State } from './state.ts';
@@ -211,10 +211,8 @@ const dropAttemptsMax = 100;
 export async function dropControl({ main, side }: Database): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await inTransaction(main, async () => {
-        await main.query(`set local lock_timeout = '${dropMs}ms'`);
-        await main.query('drop schema migrate cascade');
-      });
+      const begin = `set local lock_timeout = '${dropMs}ms'`;
+      return await atOnce(main, [begin, 'drop schema migrate cascade']);
     } catch (error) {
       // lock_not_available, deadlock_detected
       if (!['55P03', '40P01'].includes(sqlStateOf(error))) throw error;

@@ -142,6 +142,16 @@ export async function inTransaction<T>(
   }
 }
 
+/** Statements in one transaction and one flight: a tool that stops behind them holds no lock. */
+export async function atOnce(client: pg.Client, statements: readonly string[]): Promise<void> {
+  try {
+    await Promise.all(['begin', ...statements, 'commit'].map((text) => client.query(text)));
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    throw error;
+  }
+}
+
 /**
  * Keeps a session in its transaction while `work` goes on in another one: a statement now and then,
  * so that its idle time never reaches the limit. A process that is stopped says nothing, and loses it.
