@@ -148,7 +148,7 @@ export async function isCaptured(client: pg.Client, table: TableName): Promise<b
 
 /** Whoever writes and however their session is set, a key is logged as the tool itself writes it. */
 const writtenAlike = `set timezone = 'UTC' set datestyle = 'ISO, YMD' set intervalstyle = 'postgres'
-  set bytea_output = 'hex' set extra_float_digits = 1`;
+  set bytea_output = 'hex' set extra_float_digits = 1 set lc_monetary = 'C'`;
 
 function captureDdl(source: ResolvedSource, place: TableName): readonly string[] {
   const name = textOf(source.table);

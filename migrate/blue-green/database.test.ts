@@ -40,6 +40,7 @@ it('the tool commits to disk, whatever the database has as its default', async (
 it('values look the same, whatever the database has as its default', async () => {
   expect(await settingWhere('datestyle', 'German, DMY')).toBe('ISO, YMD');
   expect(await settingWhere('timezone', 'Asia/Tokyo')).toBe('UTC');
+  expect(await settingWhere('lc_monetary', 'POSIX')).toBe('C');
 });
 
 it('no timeout of the database ends the tool, and none of its policies hides a row', async () => {

@@ -105,7 +105,7 @@ export async function openSession(
   await client.connect();
   await client.query(
     `set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres';
-     set bytea_output = 'hex'; set extra_float_digits = 1; set xmloption = 'content';
+     set bytea_output = 'hex'; set lc_monetary = 'C'; set extra_float_digits = 1; set xmloption = 'content';
      set standard_conforming_strings = on; set jit = off; set row_security = off;
      set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off;
      set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
