@@ -36,7 +36,12 @@ export function addColumn(relation: string, column: ColumnDef, catalog: Catalog)
   if (isConstrained(catalog, type)) say('add-column-domain');
   // A virtual column has its values already: that none is null is for every row to be looked at.
   const virtual = generated !== undefined && generated.generated_kind !== 's';
-  if (has('CONSTR_CHECK') || (virtual && has('CONSTR_NOTNULL'))) say('add-column-check');
+  const count = (kind: Constraint['contype']) =>
+    constraints.filter(({ contype }) => contype === kind).length;
+  const enforced =
+    count('CONSTR_CHECK') + count('CONSTR_FOREIGN') > count('CONSTR_ATTR_NOT_ENFORCED');
+  const checked = has('CONSTR_CHECK') !== undefined && enforced;
+  if (checked || (virtual && has('CONSTR_NOTNULL'))) say('add-column-check');
   if (has('CONSTR_UNIQUE') || has('CONSTR_PRIMARY')) say('add-column-unique');
   const foreign = has('CONSTR_FOREIGN');
   if (foreign) {

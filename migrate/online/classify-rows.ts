@@ -1,4 +1,4 @@
-import type { InsertStmt, Node, RangeVar, UpdateStmt } from 'libpg-query';
+import type { InsertStmt, MergeStmt, Node, RangeVar, UpdateStmt } from 'libpg-query';
 import { wildCalls } from './calls.ts';
 import { type Catalog, constraintsOf, indexesOf } from './catalog.ts';
 import type { Use } from './classify-column.ts';
@@ -45,9 +45,10 @@ function queried(node: Node, uses: readonly Use[]): readonly Use[] {
   }));
 }
 
-function change(statement: UpdateStmt, batched: boolean, catalog: Catalog): Use {
+function change(statement: UpdateStmt & MergeStmt, batched: boolean, catalog: Catalog): Use {
   const relation = nameOf(statement.relation);
   if (batched) return { form: 'update-batch', relation };
+  if (onlyInserts(statement)) return fill(relation, catalog);
   const named = new Set(valuesNamed(statement.whereClause));
   const keys = constraintsOf(catalog, relation).filter(
     ({ kind, columns }) =>
@@ -56,6 +57,13 @@ function change(statement: UpdateStmt, batched: boolean, catalog: Catalog): Use 
   const kept = statement.targetList !== undefined && !setsKey(statement, catalog);
   const few = keys.length > 0 && (kept || !isReferred(catalog, relation));
   return { form: few ? 'update-rows' : 'update-whole', relation };
+}
+
+/** A merge that leaves the rows that it finds as they are. */
+function onlyInserts(statement: MergeStmt): boolean {
+  const clauses = every('MergeWhenClause', statement.mergeWhenClauses);
+  const adds = (one: object) => 'commandType' in one && one.commandType === 'CMD_INSERT';
+  return clauses.length > 0 && clauses.every(adds);
 }
 
 /** A foreign key may carry a change of its table on to any number of rows. */
@@ -80,7 +88,7 @@ function valuesNamed(condition: Node | undefined): readonly string[] {
   }
   if (!('A_Expr' in condition)) return [];
   const { kind, name, lexpr, rexpr } = condition.A_Expr;
-  const isEqual = kind === 'AEXPR_OP' || kind === 'AEXPR_IN';
+  const isEqual = kind === 'AEXPR_OP' || kind === 'AEXPR_IN' || kind === 'AEXPR_OP_ANY';
   const isColumn = lexpr !== undefined && 'ColumnRef' in lexpr;
   if (!isEqual || !isColumn || stringsOf(name).join('') !== '=') return [];
   const asks = ['ColumnRef', 'SubLink', 'FuncCall', 'ParamRef'];
@@ -96,6 +104,10 @@ function insert(statement: InsertStmt, batched: boolean, catalog: Catalog): Use 
   if (statement.onConflictClause?.action === 'ONCONFLICT_UPDATE') {
     return { form: 'update-whole', relation };
   }
+  return fill(relation, catalog);
+}
+
+function fill(relation: string, catalog: Catalog): Use {
   const also = constraintsOf(catalog, relation).flatMap(({ references }) => references ?? []);
   const form = also.length > 0 ? 'insert-select-references' : 'insert-select';
   return { form, relation, ...(also.length > 0 && { also: [...new Set(also)] }) };

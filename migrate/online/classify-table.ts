@@ -38,6 +38,13 @@ const plain: Readonly<Record<string, string>> = {
   AT_NoForceRowSecurity: 'set-policy',
   AT_EnableRowSecurity: 'restrict-rows',
   AT_ForceRowSecurity: 'restrict-rows',
+  AT_EnableRule: 'create-rule',
+  AT_EnableAlwaysRule: 'create-rule',
+  AT_EnableReplicaRule: 'create-rule',
+  AT_DisableRule: 'create-rule',
+  AT_AddOf: 'set-table-type',
+  AT_DropOf: 'set-table-type',
+  AT_DropOids: 'set-table-type',
   AT_AddInherit: 'inherit',
   AT_DropInherit: 'disinherit',
 };

@@ -211,6 +211,7 @@ function ofOthers(node: Node, catalog: Catalog): readonly Use[] {
   }
   if ('AlterDomainStmt' in node) return [alterDomain(node)];
   if ('GrantStmt' in node) return grant(node.GrantStmt);
+  if ('DropRoleStmt' in node) return [{ form: 'drop-object', relation: '' }];
   if ('DoStmt' in node) return [{ form: 'do-block', relation: '' }];
   if ('CallStmt' in node || 'ExecuteStmt' in node) return [{ form: 'select-call', relation: '' }];
   const policy = policyOf(node);

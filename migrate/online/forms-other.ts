@@ -24,7 +24,7 @@ export const otherForms: readonly Form[] = [
   },
   {
     id: 'create-rule',
-    about: 'create rule',
+    about: 'create, enable or disable rule',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'refused',

@@ -317,6 +317,15 @@ export const tableForms: readonly Form[] = [
     },
   },
   {
+    id: 'set-table-type',
+    about: 'of, not of, set without oids',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'The lock keeps everybody out, but only for the moment that the catalogue takes.',
+    example: { sql: 'alter table busy set without oids' },
+  },
+  {
     id: 'disinherit',
     about: 'no inherit',
     lock: 'ACCESS EXCLUSIVE',
