@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
@@ -5,6 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase, testPort } from '#server/testing/harness.ts';
 import { finishProgram, type Program, runProgram, stillRunning } from '#server/testing/program.ts';
@@ -68,6 +71,34 @@ describe('gatehouse serve', () => {
     expect((await program.ended()).code).toBe(0);
   });
 
+  test('called by npm, as the runbooks do: SIGTERM reaches it, and drains it', async () => {
+    const root = fileURLToPath(new URL('..', import.meta.url));
+    const npm = spawn('npm', ['run', '-s', 'gatehouse', '--', 'serve'], {
+      cwd: root,
+      env: {
+        ...environment(),
+        PATH: `${root}node_modules/.bin:/usr/local/bin:/usr/bin:/bin`,
+        HOME: state.directory,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
+    const group = npm.pid ?? 0;
+    let output = '';
+    npm.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    try {
+      while (!output.includes('"event":"ready"')) await sleep(20);
+      npm.kill('SIGTERM');
+      await once(npm, 'exit');
+      await sleep(200);
+      expect(output).toContain('"drained":true,"event":"stopped"');
+    } finally {
+      endGroup(group);
+    }
+  });
+
   test('--workers 2 answers from two processes, and one that dies is replaced', async () => {
     const program = await serve(['--workers', '2']);
     const [first = 0, second = 0] = program.descendants();
@@ -112,6 +143,15 @@ describe('gatehouse serve', () => {
     }
   });
 });
+
+/** Whatever of it is left. */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nothing is.
+  }
+}
 
 /** A token request whose body comes in two parts. */
 function slowRequest() {
