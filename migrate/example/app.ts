@@ -82,16 +82,17 @@ const doors: Readonly<Record<string, Door>> = {
   },
 };
 
-/** Answers one request, whatever happens. */
+/** Answers one request, whatever happens; `isEnding`: the connection is not kept for another one. */
 export async function answerWith(
   databases: Databases,
   request: IncomingMessage,
   response: ServerResponse,
+  isEnding: () => boolean,
 ): Promise<void> {
   const answer = await answerTo(databases, request).catch(answerForError);
   if (answer.status === 503) response.setHeader('retry-after', '1');
   // What was not read of a body that is too long is not waited for.
-  if (answer.status === 413) response.setHeader('connection', 'close');
+  if (answer.status === 413 || isEnding()) response.setHeader('connection', 'close');
   response.setHeader('content-type', 'application/json');
   response.writeHead(answer.status).end(`${JSON.stringify(answer.body)}\n`);
 }

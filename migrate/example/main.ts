@@ -4,7 +4,8 @@
 //     [--wait-ms 2000]
 //
 // It prints one line of JSON, {"listening":"http://127.0.0.1:PORT"}, when it takes requests, and
-// ends after the requests under way at SIGTERM or SIGINT (exit code 0). The doors are in app.ts.
+// ends after the requests under way at SIGTERM or SIGINT (exit code 0), or --wait-ms and two seconds
+// after it (1). The doors are in app.ts.
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import { openDatabases } from '#migrate/client/databases.ts';
@@ -74,14 +75,22 @@ const limits = {
   // Longer than clients keep a connection, so that none is closed while a request is on its way.
   keepAliveTimeout: 65_000,
 };
-const server = createServer(limits, (request, answer) => answerWith(databases, request, answer));
+const server = createServer(limits, (request, answer) =>
+  answerWith(databases, request, answer, () => !server.listening),
+);
 server.listen(port, '127.0.0.1', () => {
   const address = server.address();
   const bound = typeof address === 'object' ? address?.port : port;
   process.stdout.write(`${JSON.stringify({ listening: `http://127.0.0.1:${bound}` })}\n`);
 });
+/** A database that hangs answers nobody, and its connections keep a process for ever. */
+const endMsMax = waitMs + 2_000;
 const stop = () => {
-  server.close(() => void databases.close());
+  setTimeout(() => {
+    process.stderr.write('Ended in the middle: a database does not answer.\n');
+    process.exit(1);
+  }, endMsMax);
+  server.close(() => void databases.close().then(() => process.exit(0)));
   server.closeIdleConnections();
 };
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop);
