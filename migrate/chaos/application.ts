@@ -48,6 +48,7 @@ export async function startApplication(
   const turnedAway: { readonly atMs: number; readonly said: string }[] = [];
   const outages: { readonly fromMs: number; toMs: number }[] = [];
   let interrupted = false;
+  let hung = 0;
   let sides: readonly ('blue' | 'green')[] = ['blue', 'green'];
   let log = '';
   let child: ChildProcess | undefined;
@@ -77,7 +78,10 @@ export async function startApplication(
     const ended = once(child, 'exit');
     child.kill(signal);
     const last = child;
-    const late = setTimeout(() => last.kill('SIGKILL'), endMsMax);
+    const late = setTimeout(() => {
+      if (signal === 'SIGTERM') hung += 1;
+      last.kill('SIGKILL');
+    }, endMsMax);
     await ended;
     clearTimeout(late);
   };
@@ -103,6 +107,7 @@ export async function startApplication(
     };
     find(summary.missing, 'acknowledged transfers were not found by a read right after');
     find(summary.unavailableBare, 'answers 503 without Retry-After');
+    find(hung, `times the application did not end within ${endMsMax / 1000} s of SIGTERM`);
     const stalls = await stalling.stop();
     if (!interrupted && stalls.length === 0) {
       find(summary.broken, 'requests were not answered, although the application lived');
@@ -152,7 +157,8 @@ export async function startApplication(
   };
 }
 
-const endMsMax = 5_000;
+/** Far more than it takes on a machine that is busy; one that hangs never ends. */
+const endMsMax = 15_000;
 const answersMsMax = 60_000;
 
 /** The same for every start, so that the driver finds it again. */

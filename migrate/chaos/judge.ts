@@ -57,6 +57,9 @@ export async function judge(
   const [loose] = await query(direct[live], `${broken[live]} limit 1`);
   if (loose !== undefined) find(`on ${live} something is not there that ${loose.what} needs`);
   if (acknowledged.length < acknowledgedMin) find('hardly anything was written: nothing is shown');
+  if (testimony.looks < looksMin)
+    find(`the witness looked ${testimony.looks} times: nothing is shown`);
+  if (testimony.refused === 0) find('no straggler was ever refused: the guard was not tried');
   return {
     violations,
     acknowledged: acknowledged.length,
@@ -68,6 +71,7 @@ export async function judge(
 }
 
 const acknowledgedMin = 10;
+const looksMin = 10;
 
 async function missing(
   url: string,
