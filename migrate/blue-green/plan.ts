@@ -251,8 +251,8 @@ async function describeSource(
   lines.push(`${name}: about ${shape.rows} rows, ${megabytes} MiB with indexes`);
   if (await isUncounted(client, table)) {
     warnings.push(
-      `${name} was never analyzed, so its rows are not counted above: "analyze ${quotedTable(table)}", ` +
-        'then plan again.',
+      `${name} was never analyzed, so its rows are not counted above: "analyze ${name}", then ` +
+        'plan again.',
     );
   }
   if (shape.columns.some(({ type }) => type === 'oid' || type === 'lo')) {
