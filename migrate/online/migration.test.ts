@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { lint } from './lint.ts';
 import { migrationOf, readMigrations } from './migration.ts';
+import { MigrationRefused } from './refused.ts';
 import { loadGrammar, readStatements, SqlUnreadable } from './sql.ts';
 
 async function read(bytes: Uint8Array) {
@@ -21,6 +22,10 @@ test('a file that is not UTF-8 is refused, not read with other characters in it'
   await expect(read(Buffer.from('select 1;\0 drop table busy'))).rejects.toThrow(/UTF-8/);
   const [marked] = await read(Buffer.from("\uFEFFselect 'é'"));
   expect(marked?.sql).toBe("select 'é'");
+});
+
+test('a file without a phase in its name is refused with a sentence', () => {
+  expect(() => migrationOf('0009_labels.sql', 'select 1')).toThrow(MigrationRefused);
 });
 
 test('a file of many statements is read in time that grows with it, no faster', async () => {

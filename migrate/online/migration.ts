@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MigrationRefused } from './refused.ts';
 
 /**
  * What a migration may do. Expand only adds, so the release before runs on it too; backfill fills
@@ -42,7 +43,9 @@ export function migrationOf(file: string, text: string): Migration {
   const match = /^(\d{4})_([a-z0-9_]+)\.(expand|backfill|contract)\.sql$/.exec(file);
   const [, number, name, phase] = match ?? [];
   if (number === undefined || name === undefined || !isPhase(phase)) {
-    throw new Error(`${file}: a migration is named NNNN_name.(expand|backfill|contract).sql`);
+    throw new MigrationRefused(
+      `${file}: a migration is named NNNN_name.(expand|backfill|contract).sql; rename it`,
+    );
   }
   const marker = /^--[ \t]*migrate:down[ \t]*$/m.exec(text);
   return {
@@ -66,7 +69,9 @@ export async function readMigrations(directory: string): Promise<readonly Migrat
   );
   for (const [index, migration] of migrations.entries()) {
     if (migration.number === migrations[index - 1]?.number) {
-      throw new Error(`two migrations have the number ${migration.number}`);
+      throw new MigrationRefused(
+        `two migrations have the number ${migration.number}: give one of them another`,
+      );
     }
   }
   return migrations;
@@ -80,5 +85,5 @@ function textOf(file: string, bytes: Uint8Array): string {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
   }
-  throw new Error(`${file}: it is not a text in UTF-8; save it as such`);
+  throw new MigrationRefused(`${file}: it is not a text in UTF-8; save it as such`);
 }

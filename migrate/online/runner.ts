@@ -10,8 +10,8 @@ import { keepOut } from './releases.ts';
 import { runAlone } from './run-alone.ts';
 import { runBatches } from './run-batches.ts';
 import { inTransaction, isFelt, wantedBy } from './run-transaction.ts';
-import type { Step } from './script.ts';
-import { type Session, withSession } from './session.ts';
+import type { Judged, Step } from './script.ts';
+import { codeOf, type Session, withSession } from './session.ts';
 import { loadGrammar } from './sql.ts';
 import { readStatus, type Status } from './status.ts';
 import { takeTurn } from './turn.ts';
@@ -213,9 +213,14 @@ async function runStep(
     await noteDone(client, id);
     if (finish) await finish();
   };
+  const before = id.direction === 'down' ? reading.migration.downLine - 1 : 0;
+  const placed = ({ line }: Judged, work: () => Promise<unknown>) =>
+    work().catch((error: unknown) => {
+      throw failed(`${what}, line ${line + before}`, error);
+    });
   if (step.kind === 'transaction') {
     return inTransaction(session, what, wantedBy(step, reading.fresh), async () => {
-      for (const { text } of step.statements) await client.query(text);
+      for (const one of step.statements) await placed(one, () => client.query(one.text));
       await done();
     });
   }
@@ -223,8 +228,11 @@ async function runStep(
   if (only === undefined) return;
   const { batch } = only;
   const felt = wantedBy(step, reading.fresh).filter(isFelt);
-  if (batch === undefined) await runAlone(session, what, felt, only);
-  else await runBatches(session, what, { ...only, batch }, id, former);
+  await placed(only, () =>
+    batch === undefined
+      ? runAlone(session, what, felt, only)
+      : runBatches(session, what, { ...only, batch }, id, former),
+  );
   await inTransaction(session, what, [], done);
 }
 
@@ -254,6 +262,16 @@ async function refuseNewer(
     'A release runs that needs what would be taken away. Nothing was taken back. ' +
     'Put the release before in its place, then run it again.';
   await keepOut(client, lockKey, numbers, why);
+}
+
+/** What PostgreSQL refuses of the statement or its rows, with its place; anything else as it is. */
+function failed(place: string, error: unknown): unknown {
+  if (!(error instanceof Error) || !/^(0A|2[1-9B]|3F|42|P0)/.test(codeOf(error))) return error;
+  return new MigrationRefused(
+    `${place}: ${error.message}. What was done before it stays. Correct the file or the rows, then ` +
+      'run it again: it goes on there.',
+    { cause: error },
+  );
 }
 
 function rewritten(migration: Migration, step: number) {
