@@ -116,6 +116,8 @@ async function callsOf(subject: Subject): Promise<number> {
      where s.query not like '%from control o%left join lateral%'
        -- caches are warm, but for the client of a consent that nobody has shown before
        and s.query not like '%from client c_where c.client_id = %'
+       -- every five minutes, whatever is asked of the node
+       and s.query not like '%access_expiry_high_water = case%'
        -- asked again for as long as somebody writes, such as the sweeper at its backlog
        and s.query not like '%from pg_locks l%'`,
   );
