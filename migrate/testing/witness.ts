@@ -20,7 +20,7 @@ export interface Testimony {
   readonly twoLive: number;
   /** Both took a write within one moment. */
   readonly bothTook: number;
-  /** Writes of the stragglers that were refused with MG001, and those that were done. */
+  /** Writes of the stragglers, and of nobody else, that were refused with MG001 or done. */
   readonly refused: Readonly<Record<Side, number>>;
   readonly done: Readonly<Record<Side, number>>;
   /** Whatever else they were told, once each; 20 at most. */
@@ -95,9 +95,9 @@ async function look(notes: Notes): Promise<void> {
     }
     notes.guarded ||= before !== undefined && there !== undefined;
     for (const side of sides) await clients[side].query('begin');
-    const took = [];
-    for (const side of sides) took.push(await attempt(clients[side], side, notes, touch[side], []));
-    if (notes.guarded && took.every(Boolean)) notes.bothTook += 1;
+    const told = [];
+    for (const side of sides) told.push(await attempt(clients[side], side, notes, touch[side], []));
+    if (notes.guarded && told.every((one) => one === 'done')) notes.bothTook += 1;
     for (const side of sides) await clients[side].query('rollback');
     notes.looks += 1;
     await sleep(lookEveryMs);
@@ -111,10 +111,10 @@ async function straggle(side: Side, notes: Notes, file: number): Promise<void> {
   while (!stopping.signal.aborted) {
     const id = randomUUID();
     // Before that green is empty, and takes anything.
-    const ready = side === 'blue' || notes.guarded;
-    if (ready && (await attempt(client, side, notes, insert[side], [id]))) {
-      writeSync(file, `${id}\n`);
-      notes.done[side] += 1;
+    if (side === 'blue' || notes.guarded) {
+      const told = await attempt(client, side, notes, insert[side], [id]);
+      if (told === 'done') writeSync(file, `${id}\n`);
+      if (told !== 'otherwise') notes[told][side] += 1;
     }
     await sleep(writeEveryMs);
   }
@@ -127,15 +127,14 @@ async function attempt(
   notes: Notes,
   sql: string,
   given: readonly unknown[],
-) {
+): Promise<'done' | 'refused' | 'otherwise'> {
   try {
     await client.query(sql, [...given]);
-    return true;
+    return 'done';
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : '';
-    if (code === 'MG001') notes.refused[side] += 1;
-    else if (notes.otherwise.size < 20) notes.otherwise.add(`${side}: ${String(error)}`);
-    return false;
+    if (error instanceof Error && 'code' in error && error.code === 'MG001') return 'refused';
+    if (notes.otherwise.size < 20) notes.otherwise.add(`${side}: ${String(error)}`);
+    return 'otherwise';
   }
 }
 
