@@ -116,6 +116,11 @@ test(
       const url = await freshUrl('killed');
       const when = index % 2 === 0 ? '--kill-within' : '--kill-before';
       const killed = await migrate(url, when, String(at));
+      if (killed.signal === null) {
+        // Batches follow the time that they take: a quicker run than the straight one has fewer queries.
+        expect(Number(/queries (\d+)/.exec(killed.output)?.[1]), `${when} ${at}`).toBeLessThan(at);
+        break;
+      }
       expect(killed.signal, `${when} ${at}`).toBe('SIGKILL');
       const resumed = await migrate(url);
       expect(resumed.output, `${when} ${at}`).toContain('queries');
