@@ -84,6 +84,21 @@ describe('atPace', () => {
     expect([...slowed].join('\n')).toMatch(/0\.\d of 4 workers: others have 5\.0 .* 2\.0 at most/);
   });
 
+  it('does not go on blind where its own session breaks', async () => {
+    const work = watched(Array(400).fill(20), undefined, never);
+    const failed = expect(work).rejects.toThrow(/terminat|not queryable/);
+    await sleep(1_000);
+    const other = new pg.Client({ connectionString: pair.blue });
+    await other.connect();
+    await other.query(
+      `select pg_terminate_backend(a.pid) from pg_stat_activity a
+       where a.datname = current_database() and a.query like '%pg_stat_replication%'
+         and a.pid <> pg_backend_pid()`,
+    );
+    await other.end();
+    await failed;
+  });
+
   it('ends when it is told to, also while it rests', async () => {
     const other = new pg.Client({ connectionString: pair.blue });
     await other.connect();

@@ -72,9 +72,11 @@ export async function atPace<T>(
 ): Promise<void> {
   const { workers, activeMax, replicaLagMsMax } = options;
   const asked = activeMax !== undefined || replicaLagMsMax !== undefined;
+  const blind = new AbortController();
+  const either = AbortSignal.any([signal, blind.signal]);
   const work = (watch: Watch) =>
     Promise.all(
-      Array.from({ length: workers }, (_, at) => worker(paceOf(signal, watch, pieces, at))),
+      Array.from({ length: workers }, (_, at) => worker(paceOf(either, watch, pieces, at))),
     );
   if (pieces.length <= workers && !asked) {
     await work({ share: () => workers, slowed: () => undefined });
@@ -84,11 +86,15 @@ export async function atPace<T>(
     const ended = new AbortController();
     const limit = activeMax ?? limitFor(await baselineOf(client));
     const watch = startWatch(client, options, limit, ended.signal);
+    // Who cannot see others any more does not go on as if nobody were there.
+    watch.ended.catch((error: unknown) => blind.abort(error));
     try {
       await work(watch);
+    } catch (error) {
+      throw blind.signal.aborted ? blind.signal.reason : error;
     } finally {
       ended.abort();
-      await watch.ended;
+      await watch.ended.catch(() => {});
     }
   });
 }
@@ -105,6 +111,7 @@ function paceOf<T>(signal: AbortSignal, watch: Watch, pieces: T[], at: number): 
   return {
     slowed: watch.slowed,
     async next() {
+      signal.throwIfAborted();
       const endedMs = performance.now();
       const workedMs = takenMs === undefined ? 0 : endedMs - takenMs;
       while (pieces.length > 0) {
@@ -130,8 +137,8 @@ async function baselineOf(client: pg.Client): Promise<number> {
 }
 
 /**
- * Samples until it is told to end, or its session breaks: then those of the work have too. Begins
- * with one worker: what all together do to an application would be felt before it is sampled.
+ * Samples until it is told to end; `ended` fails where its session breaks. Begins with one worker:
+ * what all together do to an application would be felt before it is sampled.
  */
 function startWatch(
   client: pg.Client,
@@ -146,11 +153,11 @@ function startWatch(
       const load = await loadOf(client);
       lagMs = load.lagMs;
       share = shareAfter(share, load.busy, limit, workers);
-      await sleep(sampleMs, undefined, { signal });
+      await sleep(sampleMs, undefined, { signal }).catch(() => {});
     }
   };
   return {
-    ended: sampled().catch(() => {}),
+    ended: sampled(),
     share: () => (lagMs > replicaLagMsMax ? 0 : share.workers),
     slowed() {
       if (lagMs > replicaLagMsMax) return `waits for a replica that lags ${Math.round(lagMs)} ms`;
