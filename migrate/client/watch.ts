@@ -57,11 +57,12 @@ export async function startWatch(options: WatchOptions): Promise<Watch> {
     try {
       if (errand.errand === 'open') await openSide(pool, errand.key);
       else await unfenceExpired(pool);
+      void polls.get(errand.side)?.fresh();
     } catch (error) {
+      // Not asked at once: where it fails each time, as on a full disk, that would never rest.
       memory.fail(errand.side, error);
     }
     errandUnderWay = false;
-    void polls.get(errand.side)?.fresh();
   };
   const intervalMs = (side: Side) => {
     const told = memory.pollMs() ?? pollMsOrdinary;
