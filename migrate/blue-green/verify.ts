@@ -265,11 +265,12 @@ async function stillSuspect(
 }
 
 /**
- * Whether the other direction looks at every table that this one is made of. What is changed there
- * past capture, as by dropping a partition, would otherwise touch no range.
+ * Whether the other direction looks at every column of every table that this one is made of. What is
+ * changed there past capture, as by dropping a partition, would otherwise touch no range.
  */
 function isWatched(table: ResolvedTable, back: Route | undefined): boolean {
-  const filled = new Set(back?.tables.map(({ target }) => textOf(target)));
+  const whole = back?.tables.filter(({ kept }) => kept.length === 0);
+  const filled = new Set(whole?.map(({ target }) => textOf(target)));
   return table.sources.every((source) => filled.has(textOf(source.table)));
 }
 
@@ -329,7 +330,13 @@ async function hashOf(client: pg.Client, sql: string): Promise<Seen> {
 
 async function rowHashes(client: pg.Client, sql: string, values: readonly unknown[]) {
   const { rows } = await client.query<{ key: string; hash: string }>(sql, [...values]);
-  return new Map(rows.map(({ key, hash }) => [key, hash]));
+  const hashes = new Map<string, string>();
+  // A projection that gives a key twice gives no row of the other side.
+  for (const { key, hash } of rows) {
+    const former = hashes.get(key);
+    hashes.set(key, former === undefined ? hash : `${former} ${hash}`);
+  }
+  return hashes;
 }
 
 /**
