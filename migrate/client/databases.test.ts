@@ -159,6 +159,27 @@ describe('rule 3: what is refused runs again on the side that is live then', () 
     expect(tries).toBe(2);
   });
 
+  it('53: where the live database has no room, nothing is done, and that may be tried again', async () => {
+    await ground.prepare();
+    const databases = await ground.openBoth();
+    const id = randomUUID();
+    const full = `do $$ begin
+      raise exception 'could not extend file: No space left on device' using errcode = '53100';
+    end $$`;
+    let tries = 0;
+    const written = databases.write(async (session) => {
+      tries += 1;
+      await write(id)(session);
+      await session.query(full);
+    });
+    await expect(written).rejects.toMatchObject({ name: 'Unavailable', reason: 'short' });
+    await expect(databases.read((session) => session.query(full))).rejects.toMatchObject({
+      name: 'Unavailable',
+      reason: 'short',
+    });
+    expect([tries, await ground.idsIn('blue')]).toEqual([1, []]);
+  });
+
   it('a connection that breaks before COMMIT: again', async () => {
     await ground.prepare();
     const databases = await ground.openBoth();

@@ -8,6 +8,8 @@ export type Reason =
   | 'unreachable'
   /** It was refused or broke off as often as is allowed. */
   | 'refused'
+  /** The live database has no disk, memory or connection left for it (SQLSTATE class 53). */
+  | 'short'
   /** close() was called. */
   | 'closing';
 
@@ -16,6 +18,7 @@ const sentences: Readonly<Record<Reason, string>> = {
   full: 'Too many units of work wait already.',
   unreachable: 'The live database gives no connection.',
   refused: 'The unit was refused or broke off too often.',
+  short: 'The live database has no room left for this.',
   closing: 'The databases are being closed.',
 };
 

@@ -86,6 +86,7 @@ export async function runUnit<T>(
     // It did not wait so far, it ran: from here on it may wait as long as any other.
     if (tries === 1) untilMs = performance.now() + waitMs;
     if (unknown !== undefined && !idempotent) throw unknown;
+    if (outcome.ended === 'short') throw unknown ?? new Unavailable('short', outcome.error);
     if (tries >= attemptsMax || performance.now() >= untilMs) {
       throw unknown ?? new Unavailable('refused', outcome.error);
     }

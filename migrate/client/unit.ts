@@ -22,6 +22,8 @@ export type Outcome<T> =
   | { readonly ended: 'refused'; readonly side: Side; readonly error: unknown }
   /** 40001, 40P01, or the connection broke before COMMIT: as if it had never begun. */
   | { readonly ended: 'undone'; readonly error: unknown }
+  /** Class 53, as a full disk: as if it had never begun, and it would end so again. */
+  | { readonly ended: 'short'; readonly error: unknown }
   /** COMMIT was sent, and no answer came (rule 4). */
   | { readonly ended: 'unknown'; readonly error: OutcomeUnknown };
 
@@ -55,6 +57,7 @@ export async function runWrite<T>(
     watched.end(fate === 'broken');
     if (sent && fate === 'broken') return { ended: 'unknown', error: new OutcomeUnknown(failure) };
     if (fate === 'refused') return { ended: 'refused', side: place.side, error: failure };
+    if (fate === 'short') return { ended: 'short', error: failure };
     if (fate !== 'own') return { ended: 'undone', error: failure };
     throw error;
   }
@@ -75,6 +78,7 @@ export async function runRead<T>(
     const fate = fateOf(watched.failure());
     watched.end(fate === 'broken');
     if (fate === 'broken') return { ended: 'undone', error: watched.failure() };
+    if (fate === 'short') return { ended: 'short', error: watched.failure() };
     throw error;
   }
 }
@@ -130,11 +134,12 @@ function isGivenUp(error: unknown): boolean {
 }
 
 /** What the failure of a statement means for the whole unit. */
-function fateOf(failure: unknown): 'own' | 'refused' | 'again' | 'broken' {
+function fateOf(failure: unknown): 'own' | 'refused' | 'again' | 'short' | 'broken' {
   if (failure === undefined) return 'own';
   const state = sqlStateOf(failure);
   if (state === 'MG001') return 'refused';
   if (state === '40001' || state === '40P01') return 'again';
+  if (state.startsWith('53')) return 'short';
   // No SQLSTATE: the driver lost the connection. 57P: the server ends it; 08: so it says.
   if (state === '' || state.startsWith('57P') || state.startsWith('08')) return 'broken';
   return 'own';
