@@ -65,6 +65,8 @@ describe('the bank ends at SIGTERM', () => {
     expect(await ask(agent, `${app.url}/customers/1`)).toBe(200);
     proxy.hold();
     const answered = ask(agent, `${app.url}/customers/1`);
+    // It has to be under way when the signal comes.
+    await sleep(300);
     app.kill('SIGTERM');
     expect(await endsWithin(app, 10_000)).toBe(1);
     expect(await answered).toBeUndefined();
