@@ -188,8 +188,12 @@ async function isPostmasterOf(pid: number, clusterDir: string): Promise<boolean>
  */
 async function disown(clusterDir: string, pid: number): Promise<void> {
   const path = join(clusterDir, 'postmaster.pid');
-  const text = await readFile(path, 'utf8');
-  await writeFile(path, text.replace(String(pid), '99999999'));
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    // It was no stranger but one of ours that was just ending, and took its file along.
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text !== undefined) await writeFile(path, text.replace(String(pid), '99999999'));
 }
 
 function isAlive(pid: number): boolean {
