@@ -244,9 +244,11 @@ function prove(installation: string, major: number): void {
         }
         const own = reads === undefined ? stage : { ...stage, load: reads };
         const trial = await tryForm(own, form);
-        // The runner would come again; who was kept waiting meanwhile still counts.
+        // The runner would come again; who was kept waiting meanwhile still counts where it would.
         const again = /deadlock|lock timeout/.test(trial.error ?? '') && at < tries - 1;
-        if (again) expect(trial.lockWaitMs).toBeLessThan(lockMsMax * 4);
+        if (again && form.verdict !== 'refused') {
+          expect(trial.lockWaitMs).toBeLessThan(lockMsMax * 4);
+        }
         if (again) continue;
         trials.push(trial);
         const best = Math.min(...trials.map(({ lockWaitMs }) => lockWaitMs));
