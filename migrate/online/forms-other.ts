@@ -199,8 +199,8 @@ export const otherForms: readonly Form[] = [
       },
       {
         sql:
-          'create table added as with gone as (delete from busy where id <= 40000 returning id) ' +
-          'select id from gone',
+          'create table added as with done as (update busy set v = 1 where id <= 40000 returning id) ' +
+          'select id from done',
       },
       {
         sql:
