@@ -4,22 +4,15 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { z } from 'zod';
 import { openToTool } from './apply.ts';
 import { isToEnd, note } from './control.ts';
+import { cut } from './cut.ts';
 import { inTransaction, withSession } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
 import type { Run } from './migration.ts';
 import { textOf } from './names.ts';
 import { atPace, type Pace, type PaceOptions } from './pace.ts';
-import {
-  copyIn,
-  copyOut,
-  type KeyRange,
-  keyless,
-  nextBound,
-  type ResolvedTable,
-} from './projection.ts';
+import { copyIn, copyOut, keyless, type ResolvedTable } from './projection.ts';
 import { insertRanges, markCopied, readRanges, type StoredRange } from './range.ts';
 
 export interface CopyOptions extends PaceOptions {
@@ -95,23 +88,14 @@ function tableOf(run: Run, range: StoredRange): ResolvedTable {
   return table;
 }
 
-/** Cuts every table that is not cut yet, by statements that each see `rangeRows` rows. */
+/** Cuts every table that is not cut yet. */
 async function cutRanges(run: Run): Promise<void> {
   const known = new Set((await readRanges(run.green.main)).map(({ table }) => table));
   for (const table of run.routes.forward.tables) {
     const name = textOf(table.target);
     if (known.has(name)) continue;
     await refuseKeyless(run, table);
-    const ranges: KeyRange[] = [];
-    let low: readonly string[] | null = null;
-    for (;;) {
-      run.signal.throwIfAborted();
-      const high: readonly string[] | null = await boundAfter(run, table, low);
-      ranges.push({ low, high });
-      run.report.progress({ phase: `cutting ${name}`, rowsDone: ranges.length * table.rangeRows });
-      if (high === null) break;
-      low = high;
-    }
+    const ranges = await cut(run, run.blue.main, table, null);
     await insertRanges(run.green.main, name, ranges);
   }
 }
@@ -124,17 +108,6 @@ async function refuseKeyless(run: Run, table: ResolvedTable): Promise<void> {
     `${textOf(table.target)}: the projection gives rows without a key (${table.key.join(', ')} is null), ` +
       'which green cannot have. Leave them out by "where", or give them a key.',
   );
-}
-
-const keyTexts = z.array(z.string());
-
-async function boundAfter(
-  run: Run,
-  table: ResolvedTable,
-  low: readonly string[] | null,
-): Promise<readonly string[] | null> {
-  const { rows } = await run.blue.main.query<{ key: unknown }>(nextBound(table, low));
-  return rows[0] === undefined ? null : keyTexts.parse(rows[0].key);
 }
 
 async function copyRange(

@@ -1,8 +1,12 @@
 import type pg from 'pg';
 import { z } from 'zod';
-import { inTransaction } from './database.ts';
+import { cut } from './cut.ts';
+import { inTransaction, withSession } from './database.ts';
+import type { Run } from './migration.ts';
 import { textOf } from './names.ts';
 import { type KeyRange, type ResolvedTable, rangeTouched } from './projection.ts';
+import { readRanges } from './range.ts';
+import type { Route } from './resolve.ts';
 
 /**
  * A range of keys as the last verification saw it. It lies in the database whose rows it names, so
@@ -19,8 +23,33 @@ export interface VerifiedRange extends KeyRange {
 
 const bound = z.array(z.string()).nullable();
 
+/**
+ * The ranges of the last verification; for the first one those of the copy where there are some,
+ * else cut from the origin now. The last range has no end, so it is cut again when it has grown.
+ */
+export async function rangesToVerify(
+  run: Run,
+  route: Route,
+  table: ResolvedTable,
+): Promise<readonly VerifiedRange[]> {
+  const name = textOf(table.target);
+  const client = route.destination.main;
+  const known = await readVerifiedRanges(client, name);
+  const last = known.at(-1);
+  if (last !== undefined && Number(last.rows ?? 0) <= 2 * table.rangeRows) return known;
+  const forward = last === undefined && route === run.routes.forward;
+  const copied = forward ? await readRanges(run.green.main) : [];
+  const own = copied.filter((range) => range.table === name);
+  const ranges =
+    own.length > 0
+      ? own.map(({ low, high }) => ({ low, high }))
+      : await withSession(route.origin, (origin) => cut(run, origin, table, last?.low ?? null));
+  await replaceRanges(client, name, last?.id ?? 0, ranges);
+  return readVerifiedRanges(client, name);
+}
+
 /** All ranges of one table, in order; none where it was never verified. */
-export async function readVerifiedRanges(
+async function readVerifiedRanges(
   client: pg.Client,
   table: string,
 ): Promise<readonly VerifiedRange[]> {
@@ -45,7 +74,7 @@ export async function readVerifiedRanges(
 }
 
 /** Replaces the ranges of one table from `firstId` on; the new ones were never compared. */
-export async function replaceRanges(
+async function replaceRanges(
   client: pg.Client,
   table: string,
   firstId: number,
