@@ -242,31 +242,3 @@ export async function numberingSequences(
     indexed: row.indexed,
   }));
 }
-
-/** Whether this role may do what the tool needs beyond owning the tables. */
-export async function toolRights(client: pg.Client): Promise<{
-  readonly role: string;
-  readonly superuser: boolean;
-  readonly maySkipTriggers: boolean;
-  readonly version: number;
-}> {
-  const { rows } = await client.query<{
-    role: string;
-    superuser: boolean;
-    may_skip: boolean;
-    version: number;
-  }>(
-    `select current_user as role, r.rolsuper as superuser,
-       has_parameter_privilege('session_replication_role', 'set') as may_skip,
-       current_setting('server_version_num')::int as version
-     from pg_roles r where r.rolname = current_user`,
-  );
-  const [row] = rows;
-  if (row === undefined) throw new Error('pg_roles does not know the current user');
-  return {
-    role: row.role,
-    superuser: row.superuser,
-    maySkipTriggers: row.may_skip,
-    version: row.version,
-  };
-}

@@ -61,6 +61,18 @@ export function unknownEnds(route: Route, moves: readonly SequenceMove[]): reado
   });
 }
 
+/** Sequences without one in the origin to go on from. */
+export function sequenceWarnings(route: Route, moves: readonly SequenceMove[]): readonly string[] {
+  return moves.flatMap(({ to, from, columns }) => {
+    if (from !== undefined) return [];
+    const past = columns.map(({ table, name }) => `${textOf(table)}.${name}`).join(', ');
+    return [
+      `${route.destination.side}: sequence ${textOf(to)} will be set past the greatest ${past}; ` +
+        'numbers issued and never stored may come again.',
+    ];
+  });
+}
+
 /**
  * What is left of the moves while writers wait: the greatest value of a column without an index would
  * be looked for in the whole table. It was, shortly before.
