@@ -11,35 +11,29 @@ export function mean(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }
 
-/** A straight line through points: its slope, and how far off that may be (95 %, two-sided). */
+/** A straight line through points: its slope, and the interval that holds it with 95 % (two-sided). */
 export interface Slope {
   readonly perUnit: number;
-  readonly uncertainty: number;
+  readonly low: number;
+  readonly high: number;
 }
 
 /**
- * Least squares. Neighbouring samples of a server depend on each other, so the uncertainty counts
- * only as many samples as are independent, by the residuals' first autocorrelation.
+ * The median of the slopes between all pairs of points (Theil and Sen): a third of the points may lie
+ * anywhere and do not bend it. Of too few points the interval has no ends.
  */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
+  const slopes = points.flatMap(([x, y], index) =>
+    points.slice(index + 1).map(([otherX, otherY]) => (otherY - y) / (otherX - x)),
+  );
+  slopes.sort((a, b) => a - b);
   const n = points.length;
-  const xMean = mean(points.map(([x]) => x));
-  const yMean = mean(points.map(([, y]) => y));
-  const xx = points.reduce((sum, [x]) => sum + (x - xMean) ** 2, 0);
-  const xy = points.reduce((sum, [x, y]) => sum + (x - xMean) * (y - yMean), 0);
-  const perUnit = xy / xx;
-  const residuals = points.map(([x, y]) => y - yMean - perUnit * (x - xMean));
-  const squares = residuals.reduce((sum, r) => sum + r * r, 0);
-  const lagged = residuals.slice(1).reduce((sum, r, i) => sum + r * (residuals[i] ?? 0), 0);
-  const correlation = squares === 0 ? 0 : Math.min(0.95, Math.max(0, lagged / squares));
-  const independent = Math.max(3, (n * (1 - correlation)) / (1 + correlation));
-  const standardError = Math.sqrt(squares / n / (independent - 2) / (xx / n));
-  return { perUnit, uncertainty: studentT(independent - 2) * standardError };
-}
-
-/** The 97.5th percentile of Student's t, within 2 % from 1 degree of freedom on. */
-function studentT(degrees: number): number {
-  if (degrees <= 1.5) return 12.7;
-  if (degrees <= 2.5) return 4.3;
-  return 1.96 + 2.4 / degrees + 3.1 / degrees ** 2 + 3 / degrees ** 3;
+  // Kendall's test turned around: so many slopes are cut off at each end.
+  const spread = 1.96 * Math.sqrt((n * (n - 1) * (2 * n + 5)) / 18);
+  const cut = Math.floor((slopes.length - spread) / 2) - 1;
+  return {
+    perUnit: median(slopes),
+    low: slopes[cut] ?? Number.NEGATIVE_INFINITY,
+    high: slopes[slopes.length - 1 - cut] ?? Number.POSITIVE_INFINITY,
+  };
 }

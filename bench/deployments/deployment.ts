@@ -17,7 +17,7 @@ export interface Deployment {
   /** One registered app per signature algorithm. */
   readonly apps: Readonly<Record<App['alg'], App>>;
   visitor(): Visitor;
-  /** Heap in use of one of its processes. */
+  /** Heap in use of all its processes together, with what is garbage by now. */
   heapBytes(): Promise<number>;
   /** Throws with the end of its log when it has ended by itself. */
   ensureAlive(): void;

@@ -21,7 +21,6 @@ export interface Slice {
   readonly p99: number;
   /** Of all server processes together. */
   readonly serverBytes: number;
-  /** Of one of them. */
   readonly heapBytes: number;
   /** On the monotonic clock, microseconds: what a profile's samples are compared with. */
   readonly beganAt: number;

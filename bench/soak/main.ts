@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSoakReport } from '../report/soak-report.ts';
 import { minuteOf, resultsDirectory, writeResult } from '../results.ts';
-import { judged, type Trend } from './samples.ts';
-import { runSoak } from './soak.ts';
+import { type Judged, runSoak } from './soak.ts';
 
 const usage = `npm run soak -- [options]
 
@@ -44,18 +43,19 @@ async function main(): Promise<number> {
   console.log(
     `${soak.operations} operations, every answer right, ${soak.unavailable} times 503; written to ${file}`,
   );
-  for (const trend of soak.trends) console.log(sentenceOf(trend));
+  for (const judged of soak.judged) console.log(sentenceOf(judged));
   if (values.report === true) {
     for (const path of await writeSoakReport(soak, file)) console.log(path);
   }
-  return soak.trends.every(({ verdict }) => verdict === 'flat') ? 0 : 1;
+  return soak.judged.every(({ trend }) => trend.verdict === 'flat') ? 0 : 1;
 }
 
-function sentenceOf({ key, mean, growth, uncertainty, verdict }: Trend): string {
-  const { name, unit } = judged[key];
+function sentenceOf({ name, unit, trend }: Judged): string {
+  const { level, growth, low, high, limit, verdict } = trend;
   return (
-    `${verdict.padEnd(8)}${name}: ${mean.toFixed(1)} ${unit}, ` +
-    `changed by ${growth.toFixed(1)} ± ${uncertainty.toFixed(1)}`
+    `${verdict.padEnd(8)}${name}: ${level.toFixed(1)} ${unit}, ` +
+    `changed by ${growth.toFixed(1)} (${low.toFixed(1)} to ${high.toFixed(1)}), ` +
+    `may by ${limit.toFixed(1)}`
   );
 }
 

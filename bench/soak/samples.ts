@@ -7,15 +7,15 @@ import {
   programOf,
   residentBytes,
 } from '../measure/processes.ts';
-import { mean, slopeOf } from '../statistics.ts';
+import type { ProcessMemory } from './memory.ts';
+import type { Series } from './trend.ts';
 
 /** One look at a server under load. */
 export interface Sample {
   /** Since the load began. */
   readonly minutes: number;
-  /** Of all server processes together. */
+  /** Of all server processes together, whatever they could give back included. */
   readonly rssMb: number;
-  /** Mean of the processes. */
   readonly heapMb: number;
   /** Open files and sockets of all server processes. */
   readonly handles: number;
@@ -29,39 +29,22 @@ export interface Sample {
   readonly load: number;
 }
 
-/** The numbers that must not grow, and by how much of their mean they may over the judged time. */
-export const judged = {
-  rssMb: { name: 'RSS', unit: 'MB', shareMax: 0.05 },
-  heapMb: { name: 'heap in use', unit: 'MB', shareMax: 0.1 },
-  handles: { name: 'handles', unit: '', shareMax: 0.02 },
-  connections: { name: 'connections to PostgreSQL', unit: '', shareMax: 0.02 },
-  p99: { name: 'p99', unit: 'ms', shareMax: 0.2 },
-} as const;
-export type Judged = keyof typeof judged;
-
-/** How one number developed after the warm-up. */
-export interface Trend {
-  readonly key: Judged;
-  readonly mean: number;
-  /** Over the judged time, by the straight line through it; and how far off that may be (95 %). */
-  readonly growth: number;
-  readonly uncertainty: number;
-  /** `unclear`: it did not grow for sure, but the samples are too noisy to exclude it. */
-  readonly verdict: 'flat' | 'grows' | 'unclear';
-}
-
 /** Takes samples; latencies are counted from one sample to the next. */
 export interface Sampler {
+  /** On the machine's monotonic clock. */
+  readonly begunAtMs: number;
   readonly latencies: Pick<Latencies, 'record'>;
   sample(): Promise<Sample>;
 }
 
 /** Begins to count. */
 export function createSampler(deployment: Gatehouse): Sampler {
+  const begunAtMs = Number(process.hrtime.bigint() / 1_000_000n);
   const begunAt = performance.now();
   let current = createLatencies();
   let sampledAt = begunAt;
   return {
+    begunAtMs,
     latencies: { record: (ms) => current.record(ms) },
     async sample() {
       const now = performance.now();
@@ -72,13 +55,10 @@ export function createSampler(deployment: Gatehouse): Sampler {
       const nodes = processesOf(deployment.serverPid).filter((pid) => programOf(pid) === 'node');
       const sum = (read: (pid: number) => number) =>
         nodes.reduce((total, pid) => total + read(pid), 0);
-      const heaps: number[] = [];
-      // Each scrape is a connection of its own, and reaches the processes in turn.
-      for (let i = 0; i < deployment.processes; i++) heaps.push(await deployment.heapBytes());
       return {
         minutes: (now - begunAt) / 60_000,
         rssMb: sum(residentBytes) / 1e6,
-        heapMb: mean(heaps) / 1e6,
+        heapMb: (await deployment.heapBytes()) / 1e6,
         handles: sum(handlesOf),
         connections: await deployment.gauge.connections(),
         p50: latencies.percentile(0.5),
@@ -90,29 +70,49 @@ export function createSampler(deployment: Gatehouse): Sampler {
   };
 }
 
-/** The first part of the time, in which memory fills and code is compiled. */
-export const warmShare = 1 / 3;
+/** What a process may gain: 1 MB a minute is to be found, and facts come at 0.1 MB a minute. */
+const mbPerMinuteMax = 0.5;
 
-/** Judges what came after the warm-up. */
-export function trendsOf(samples: readonly Sample[]): readonly Trend[] {
-  const end = samples.at(-1)?.minutes ?? 0;
-  const late = samples.filter(({ minutes }) => minutes >= end * warmShare);
-  const span = end - (late[0]?.minutes ?? 0);
-  return keys().map((key) => {
-    const points = late
-      .filter((sample) => Number.isFinite(sample[key]))
-      .map((sample) => [sample.minutes, sample[key]] as const);
-    const average = mean(points.map(([, y]) => y));
-    const slope = slopeOf(points);
-    const growth = slope.perUnit * span;
-    const uncertainty = slope.uncertainty * span;
-    const limit = judged[key].shareMax * average;
-    const verdict =
-      growth - uncertainty > limit ? 'grows' : growth + uncertainty <= limit ? 'flat' : 'unclear';
-    return { key, mean: average, growth, uncertainty, verdict };
-  });
+/** The numbers that must not grow. `begunAtMs`: when the load began, on the monotonic clock. */
+export function seriesOf(
+  samples: readonly Sample[],
+  memories: readonly ProcessMemory[],
+  begunAtMs: number,
+): readonly Series[] {
+  return [
+    ...memories.flatMap((memory) => memorySeries(memory, begunAtMs)),
+    sampled('handles', { name: 'handles', unit: '', stretch: 'least', allowed: { share: 0.02 } }),
+    sampled('connections', {
+      name: 'connections to PostgreSQL',
+      unit: '',
+      stretch: 'least',
+      allowed: { share: 0.02 },
+    }),
+    sampled('p99', { name: 'p99', unit: 'ms', stretch: 'middle', allowed: { share: 0.2 } }),
+  ];
+
+  function sampled(key: 'handles' | 'connections' | 'p99', how: Omit<Series, 'points'>): Series {
+    return { ...how, points: samples.map((sample) => [sample.minutes, sample[key]]) };
+  }
 }
 
-function keys(): readonly Judged[] {
-  return ['rssMb', 'heapMb', 'handles', 'connections', 'p99'];
+function memorySeries({ name, readings }: ProcessMemory, begunAtMs: number): readonly Series[] {
+  const how = { unit: 'MB', stretch: 'least', allowed: { perMinute: mbPerMinuteMax } } as const;
+  const minutesOf = (atMs: number) => (atMs - begunAtMs) / 60_000;
+  return [
+    {
+      ...how,
+      name: `RSS, ${name}`,
+      // Room that V8 keeps in reserve has a bound, and comes and goes by 20 MB at a time.
+      points: readings.map(({ atMs, rss, heapTotal, heapUsed }) => [
+        minutesOf(atMs),
+        (rss - heapTotal + heapUsed) / 1e6,
+      ]),
+    },
+    {
+      ...how,
+      name: `heap, ${name}`,
+      points: readings.map(({ atMs, heapUsed }) => [minutesOf(atMs), heapUsed / 1e6]),
+    },
+  ];
 }

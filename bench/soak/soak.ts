@@ -6,8 +6,10 @@ import { patiently } from '../modes.ts';
 import { type Machine, machineOf, versionOf } from '../results.ts';
 import { WrongAnswer } from '../run.ts';
 import { withStopped } from '../session.ts';
+import { watchMemory } from './memory.ts';
 import { connectedAtStart, createMix, operate } from './mix.ts';
-import { createSampler, type Sample, type Sampler, type Trend, trendsOf } from './samples.ts';
+import { createSampler, type Sample, type Sampler, seriesOf } from './samples.ts';
+import { type Series, type Trend, trendOf } from './trend.ts';
 
 export interface SoakOptions {
   readonly minutes: number;
@@ -30,7 +32,13 @@ export interface Soak {
   /** Answered with 503. */
   readonly unavailable: number;
   readonly samples: readonly Sample[];
-  readonly trends: readonly Trend[];
+  /** What is judged, and how. */
+  readonly judged: readonly Judged[];
+}
+
+/** A number with its judgement. */
+export interface Judged extends Series {
+  readonly trend: Trend;
 }
 
 const lanesPerProcess = 128;
@@ -42,20 +50,27 @@ const capacityShare = 0.1;
 /** Operators are busy so often; every so many times they make a signing key. */
 const operateSecondsMax = 10;
 const operationsPerKey = 30;
+/** Garbage is collected so often, or at twenty-fourths of a short soak. */
+const collectSecondsMax = 30;
+const collectionsMin = 24;
 
 /** Drives a server at part of its capacity, with everything that happens in production. */
 export function runSoak(options: SoakOptions): Promise<Soak> {
   return withStopped(async (started) => {
-    const deployment = started(await startGatehouse({ processes: options.processes }));
-    const lanes = lanesPerProcess * options.processes;
+    const { minutes, processes } = options;
+    const seconds = minutes * 60;
+    const collectSeconds = Math.min(collectSecondsMax, seconds / collectionsMin);
+    const memory = started(await watchMemory(collectSeconds * 1000));
+    const { nodeArgs } = memory;
+    const deployment = started(await startGatehouse({ processes, nodeArgs }));
+    const lanes = lanesPerProcess * processes;
     const visitors = Array.from({ length: lanes }, () => deployment.visitor());
     const mix = createMix(deployment, visitors);
     await mix.fill(connectedAtStart);
-    const seconds = options.minutes * 60;
     const capacitySeconds = Math.min(capacitySecondsMax, seconds * capacityShare);
     const full = () =>
       closedLoop({
-        lanes: 32 * options.processes,
+        lanes: 32 * processes,
         seconds: capacitySeconds,
         latencies: createLatencies(),
         operation: mix.operation,
@@ -66,7 +81,7 @@ export function runSoak(options: SoakOptions): Promise<Soak> {
     const ratePerSecond = Math.max(1, Math.round(capacityPerSecond * options.share));
     options.say(
       `capacity ${capacityPerSecond.toFixed(0)} operations a second; ` +
-        `${ratePerSecond} a second for ${options.minutes} minutes`,
+        `${ratePerSecond} a second for ${minutes} minutes`,
     );
     const sampler = createSampler(deployment);
     const end = new AbortController();
@@ -81,20 +96,24 @@ export function runSoak(options: SoakOptions): Promise<Soak> {
     end.abort();
     const samples = await sampling;
     await operating;
+    const memories = await memory.read(deployment.serverPid, processes > 1 ? processes : 0);
     for (const visitor of visitors) visitor.close();
     ensureRight(load);
     return {
       date: new Date().toISOString(),
       gatehouse: versionOf('.'),
       machine: machineOf(await deployment.gauge.version()),
-      minutes: options.minutes,
-      processes: options.processes,
+      minutes,
+      processes,
       capacityPerSecond,
       ratePerSecond,
       operations: load.operations,
       unavailable: load.unavailable,
       samples,
-      trends: trendsOf(samples),
+      judged: seriesOf(samples, memories, sampler.begunAtMs).map((series) => ({
+        ...series,
+        trend: trendOf(series, minutes),
+      })),
     };
   });
 }
