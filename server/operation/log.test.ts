@@ -10,10 +10,13 @@ function recorded(level: LogLevel = 'debug', pretty = false): { log: Log; text: 
 }
 
 const base64url = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.split('');
-const opaque = (minLength: number) =>
+const drawn = (minLength: number) =>
   fc.string({ unit: fc.constantFrom(...base64url), minLength, maxLength: 90 });
+// fast-check likes to draw words like `property`, which the stack below the error holds by itself.
+const opaque = (minLength: number) =>
+  drawn(minLength).filter((text) => /[0-9]/.test(text) && /[A-Za-z]/.test(text));
 // A run of letters of one case is a word to every reader, human or not; random ones are never that.
-const random = opaque(22).filter(
+const random = drawn(22).filter(
   (text) => /[0-9]/.test(text) || /[a-z].*[A-Z]|[A-Z].*[a-z]/.test(text),
 );
 const secret = fc.oneof(
