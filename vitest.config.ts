@@ -1,7 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import { faketimePath } from './tools/faketime.mjs';
 
-const common = { pool: 'forks', hookTimeout: 120_000, teardownTimeout: 30_000 } as const;
+const common = {
+  pool: 'forks',
+  hookTimeout: 120_000,
+  teardownTimeout: 30_000,
+  // What is awaited comes at once, or late where the machine is busy, or never.
+  expect: { poll: { timeout: 20_000 } },
+} as const;
 
 // Tests use the PostgreSQL that npm brings, or the one below this directory (/usr/lib/postgresql/15).
 const postgresInstallation = process.env.GATEHOUSE_TEST_POSTGRES ?? '';

@@ -229,9 +229,9 @@ describe('consent handshake', () => {
   test('remember_for of a consent ends on the server', async () => {
     const client = await deployment.register();
     const login = { subject: someone() };
-    await signIn(deployment, client, { login, consent: { remember: true, remember_for: 1 } });
+    await signIn(deployment, client, { login, consent: { remember: true, remember_for: 3 } });
     expect((await signIn(deployment, client, { login })).consentRequest?.skip).toBe(true);
-    await sleep(1200);
+    await sleep(3_200);
     expect((await signIn(deployment, client, { login })).consentRequest?.skip).toBe(false);
   });
 

@@ -171,7 +171,7 @@ describe('login handshake', () => {
 
   test('remember_for ends on the server, not by the cookie; extend_session_lifespan prolongs', async () => {
     const client = await deployment.register();
-    const short = { subject: 'alice', remember: true, remember_for: 2 };
+    const short = { subject: 'alice', remember: true, remember_for: 4 };
     const kept = await connect(deployment, client, { login: short });
     const left = await connect(deployment, client, { login: short });
     // The jars of these browsers keep cookies for ever.
@@ -181,7 +181,7 @@ describe('login handshake', () => {
       login: { remember: true, remember_for: 60, extend_session_lifespan: true },
     });
     expect(extended.loginRequest?.skip).toBe(true);
-    await sleep(2200);
+    await sleep(4_200);
     const again = { browser: kept.browser };
     expect((await signIn(deployment, client, again)).loginRequest?.skip).toBe(true);
     const over = { browser: left.browser };

@@ -21,9 +21,9 @@ describe('lifetimes', () => {
     deployment = await deploy({
       env: {
         GATEHOUSE_ISSUER: 'https://id.example',
-        GATEHOUSE_ACCESS_TOKEN_SECONDS: '2',
+        GATEHOUSE_ACCESS_TOKEN_SECONDS: '3',
         GATEHOUSE_ID_TOKEN_SECONDS: '120',
-        GATEHOUSE_CODE_SECONDS: '2',
+        GATEHOUSE_CODE_SECONDS: '3',
         GATEHOUSE_REFRESH_TOKEN_SECONDS: '4',
         GATEHOUSE_REFRESH_TOKEN_ABSOLUTE_SECONDS: '8',
         GATEHOUSE_ID_TOKEN_ALG: 'ES256',
@@ -43,12 +43,12 @@ describe('lifetimes', () => {
     const late = await signIn(deployment, client);
     const signedIn = await signIn(deployment, client);
     const tokens = tokensOf(await redeem(deployment, client, signedIn));
-    expect(tokens.answer.body.expires_in).toBe(2);
+    expect(tokens.answer.body.expires_in).toBe(3);
     const { exp, iat } = claimsOf(tokens.id);
     expect(Number(exp) - Number(iat)).toBe(120);
     expect(await active(tokens.access)).toBe(true);
     expect((await deployment.userinfo(tokens.access)).status).toBe(200);
-    await sleep(2_100);
+    await sleep(3_100);
     expect(await active(tokens.access)).toBe(false);
     expect((await deployment.userinfo(tokens.access)).status).toBe(401);
     expect((await redeem(deployment, client, late)).body.error).toBe('invalid_grant');

@@ -78,8 +78,8 @@ describe('packets between B and PostgreSQL are dropped, without a reset', () => 
       two.b.userinfo(alive.access),
       two.b.userinfo(doomed.access),
     ]);
-    // A second, and what a loaded machine takes on top.
-    expect(performance.now() - asked).toBeLessThan(3_000);
+    // A second, and what a loaded machine takes on top; a statement of the pools has five.
+    expect(performance.now() - asked).toBeLessThan(4_500);
     for (const answer of answers) expectUnavailable(answer);
     // Again, now that it has tried to connect anew.
     expectUnavailable(await introspect(doomed.access));
@@ -158,7 +158,7 @@ describe('somebody holds locks', () => {
       two.b.postAs(app, '/oauth2/revoke', { token: gone.access }),
     ]);
     // Two lock timeouts, and what a loaded machine takes on top.
-    expect(performance.now() - begun).toBeLessThan(7_000);
+    expect(performance.now() - begun).toBeLessThan(15_000);
     for (const answer of answers) expectUnavailable(answer);
     await letGo();
     expect((await two.a.admin('GET', '/admin/clients')).status).toBe(200);
@@ -181,7 +181,7 @@ describe('backends of PostgreSQL stand still', () => {
       introspect(kept.access),
     ]).finally(goOn);
     // A statement has five seconds, and its row is tried once more, on another connection.
-    expect(performance.now() - begun).toBeLessThan(13_000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
     expect(introspected.body).toMatchObject({ active: true });
     for (const answer of [refreshed, redeemed, revoked]) {
       if (answer.status !== 200) expectUnavailable(answer);
@@ -209,7 +209,7 @@ describe('backends of PostgreSQL stand still', () => {
       await sleep(60);
       const begun = performance.now();
       const first = await introspect(access);
-      expect(performance.now() - begun).toBeLessThan(3_000);
+      expect(performance.now() - begun).toBeLessThan(4_500);
       if (first.status !== 200) expectUnavailable(first);
       await recovered(access);
       const revoked = await two.a.admin('POST', '/admin/revocations', { subject });

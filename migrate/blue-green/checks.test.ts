@@ -88,7 +88,8 @@ it('finish waits for who reads the seam in a transaction, and lets others read i
     }
     await reader.query('commit');
     expect(await finished).toContain('every trigger, function and table of migrate is gone');
-    expect(longestMs).toBeLessThan(1_000);
+    // The reader keeps its transaction for longer.
+    expect(longestMs).toBeLessThan(2_000);
   } finally {
     await Promise.all([reader.end(), poller.end()]);
   }

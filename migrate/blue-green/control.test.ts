@@ -98,14 +98,8 @@ describe('the guard', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     await first.query(`begin; ${write}`);
     const second = query(pair.blue, write);
-    await vi.waitFor(async () =>
-      expect(
-        await query(
-          pair.blue,
-          "select 1 from pg_locks l where l.locktype = 'transactionid' and not l.granted",
-        ),
-      ).not.toEqual([]),
-    );
+    const waits = `select 1 from pg_locks l where l.locktype = 'transactionid' and not l.granted`;
+    await expect.poll(() => query(pair.blue, waits)).not.toEqual([]);
     await first.query('commit');
     await expect(second).resolves.toBeDefined();
     await first.end();

@@ -33,10 +33,10 @@ describe('Ctrl-C', () => {
     let tool: Tool | undefined;
     try {
       tool = startTool(pair, ['status']);
-      await vi.waitFor(async () => expect(await works('nothing else')).toBe(true), 20_000);
+      await expect.poll(() => works('nothing else')).toBe(true);
       tool.kill('SIGINT');
       tool.kill('SIGINT');
-      await vi.waitFor(() => expect(tool?.output()).toContain('Ctrl-C again'), 20_000);
+      await expect.poll(() => tool?.output()).toContain('Ctrl-C again');
       tool.kill('SIGINT');
       expect(await tool.ended).toMatchObject({ code: 130, signal: null });
     } finally {
@@ -48,7 +48,7 @@ describe('Ctrl-C', () => {
 
   it('a command that was asked to pause says what to do', async () => {
     const tool = startTool(pair, ['copy', '--workers', '1', '--rows-per-second', '200']);
-    await vi.waitFor(async () => expect(await works('migrate copy')).toBe(true), 20_000);
+    await expect.poll(() => works('migrate copy')).toBe(true);
     await migrate(pair, 'pause');
     await sleep(1_000);
     tool.kill('SIGINT');
@@ -72,7 +72,7 @@ it.each([
       `select a.pid from pg_stat_activity a where a.datname = current_database()
          and a.application_name like 'migrate-tool/%/work' order by a.backend_start ${order}`,
     );
-  await vi.waitFor(async () => expect(await sessions()).toHaveLength(2), 20_000);
+  await expect.poll(sessions).toHaveLength(2);
   await sleep(1_000);
   const [session] = await sessions();
   await query(pair.green, 'select pg_terminate_backend($1)', [session?.pid]);

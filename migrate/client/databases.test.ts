@@ -81,7 +81,7 @@ describe('rule 2: writes wait at the gate, reads pass', () => {
     await ground.prepare();
     const databases = await ground.openBoth();
     await hold(ground.admins.blue, 5_000, 1_000);
-    await vi.waitFor(() => expect(databases.state().holdMs).toBeGreaterThan(0));
+    await expect.poll(() => databases.state().holdMs).toBeGreaterThan(0);
     let written = false;
     const waiting = databases.write(write(randomUUID())).then(() => {
       written = true;
@@ -95,7 +95,7 @@ describe('rule 2: writes wait at the gate, reads pass', () => {
 
   it('a hold ends by itself, also for who cannot ask any more', async () => {
     await ground.prepare(60_000);
-    await hold(ground.admins.blue, 400, 1_000);
+    await hold(ground.admins.blue, 1_500, 1_000);
     const databases = await ground.openBoth();
     expect(databases.state().holdMs).toBeGreaterThan(0);
     await databases.write(write(randomUUID()));
@@ -106,7 +106,7 @@ describe('rule 2: writes wait at the gate, reads pass', () => {
     await ground.prepare();
     const databases = await ground.openBoth({ writersMax: 2, waitMs: 300 });
     await ground.cross('blue', 'green', 'fenced');
-    await vi.waitFor(() => expect(databases.state().blue.state).toBe('fenced'));
+    await expect.poll(() => databases.state().blue.state).toBe('fenced');
     const [one, other] = [databases.write(where), databases.write(where)];
     await expect(databases.write(where)).rejects.toMatchObject({ reason: 'full' });
     for (const waiting of [one, other]) {
@@ -227,7 +227,7 @@ describe('rule 4: a lost answer to COMMIT', () => {
     const databases = await ground.openBoth(throughProxy());
     const id = randomUUID();
     await expect(databases.write(write(id))).rejects.toBeInstanceOf(OutcomeUnknown);
-    await vi.waitFor(async () => expect(await ground.idsIn('blue')).toEqual([id]));
+    await expect.poll(() => ground.idsIn('blue')).toEqual([id]);
   });
 
   it('is asked for by running a unit again that looks for its own id', async () => {
@@ -269,14 +269,8 @@ describe('closing', () => {
     await waiting;
     expect(timers()).toBeLessThanOrEqual(before);
     await expect(databases.write(where)).rejects.toMatchObject({ reason: 'closing' });
-    await vi.waitFor(async () =>
-      expect(
-        await query(
-          ground.pair.blue,
-          "select 1 from pg_stat_activity a where a.application_name = 'under test'",
-        ),
-      ).toEqual([]),
-    );
+    const sessions = `select 1 from pg_stat_activity a where a.application_name = 'under test'`;
+    await expect.poll(() => query(ground.pair.blue, sessions)).toEqual([]);
   });
 });
 

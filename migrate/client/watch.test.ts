@@ -25,12 +25,12 @@ describe('rule 1: side and epoch never come again with other rows behind them', 
     const databases = await ground.openBoth();
     const seen: string[] = [];
     const see = async (side: Side) => {
-      await vi.waitFor(() => expect(databases.state().writable?.side).toBe(side));
+      await expect.poll(() => databases.state().writable?.side).toBe(side);
       await databases.read(async ({ side, epoch }) => seen.push(`${side} ${epoch}`));
     };
     for (const _ of ['a dry run', 'the real one']) {
       await ground.prepare();
-      await vi.waitFor(() => expect(databases.state().blue.state).toBe('live'));
+      await expect.poll(() => databases.state().blue.state).toBe('live');
       await see('blue');
       await ground.cross('blue', 'green', 'open');
       await see('green');
@@ -38,7 +38,7 @@ describe('rule 1: side and epoch never come again with other rows behind them', 
       await see('blue');
       for (const side of ['blue', 'green'] as const) {
         await ground.admins[side].query('drop schema migrate cascade');
-        await vi.waitFor(() => expect(databases.state()[side].state).toBe('bare'));
+        await expect.poll(() => databases.state()[side].state).toBe('bare');
       }
     }
     expect(seen).toEqual(['blue 1', 'green 2', 'blue 3', 'blue 4', 'green 5', 'blue 6']);
@@ -139,14 +139,14 @@ describe('rule 6: no schema migrate, and a side that cannot be reached', () => {
     const databases = await ground.openBoth();
     await ground.cross('blue', 'green', 'open');
     expect(await databases.write(where, {})).toBeDefined();
-    await vi.waitFor(async () => expect(await databases.write(where)).toBe('green'));
+    await expect.poll(() => databases.write(where)).toBe('green');
     await ground.admins.green.query('drop schema migrate cascade');
-    await vi.waitFor(() => expect(databases.state().green.state).toBe('bare'));
+    await expect.poll(() => databases.state().green.state).toBe('bare');
     expect(await databases.write(where)).toBe('green');
     // Who starts now learns it from the row that is left.
     expect(await (await ground.openBoth()).write(where)).toBe('green');
     await ground.admins.blue.query('drop schema migrate cascade');
-    await vi.waitFor(() => expect(databases.state().blue.state).toBe('bare'));
+    await expect.poll(() => databases.state().blue.state).toBe('bare');
     expect(await databases.write(where)).toBe('green');
   });
 
@@ -209,15 +209,15 @@ describe('a tool that died in a switch', () => {
     await ground.prepare();
     const databases = await ground.openBoth();
     await ground.cross('blue', 'green', 'retired');
-    await vi.waitFor(async () => expect(await databases.write(where)).toBe('green'));
+    await expect.poll(() => databases.write(where)).toBe('green');
     expect(databases.state().writable).toEqual({ side: 'green', epoch: 2 });
   });
 
   it('before it: any client lifts the fence once its deadline has passed', async () => {
     await ground.prepare();
     const databases = await ground.openBoth();
-    await ground.cross('blue', 'green', 'fenced', 300);
-    await vi.waitFor(() => expect(databases.state().blue.state).toBe('fenced'));
+    await ground.cross('blue', 'green', 'fenced', 1_500);
+    await expect.poll(() => databases.state().blue.state).toBe('fenced');
     expect(await databases.write(where)).toBe('blue');
     expect(databases.state().writable).toEqual({ side: 'blue', epoch: 1 });
   });
@@ -241,10 +241,10 @@ describe('near a switch', () => {
     expect(await count()).toBe(1);
     for (const side of sides)
       await ground.admins[side].query('update migrate.notice set near = true');
-    await vi.waitFor(async () => expect(await count()).toBeGreaterThanOrEqual(4));
+    await expect.poll(count).toBeGreaterThanOrEqual(4);
     expect(await ground.idsIn('green')).toEqual([]);
     await ground.cross('blue', 'green', 'open');
-    await vi.waitFor(async () => expect(await databases.write(where)).toBe('green'));
+    await expect.poll(() => databases.write(where)).toBe('green');
     const names = await databases.write(async (session) => {
       const prepared = 'select p.name from pg_prepared_statements p';
       return (await session.query<{ name: string }>(prepared)).rows.map(({ name }) => name);

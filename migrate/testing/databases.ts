@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import { understand } from '#migrate/blue-green/arguments.ts';
 import { commands } from '#migrate/blue-green/commands.ts';
@@ -51,6 +53,16 @@ export async function query(
     return result.rows ?? [];
   } finally {
     await client.end();
+  }
+}
+
+/** What is read, once it has been the same for a second. */
+export async function atRest<T>(read: () => Promise<T>): Promise<T> {
+  for (let before = await read(); ; ) {
+    await sleep(1_000);
+    const now = await read();
+    if (isDeepStrictEqual(before, now)) return now;
+    before = now;
   }
 }
 

@@ -4,9 +4,7 @@ import { createTestDatabase, testPort } from './harness.ts';
 
 test('a test database is migrated, usable by the server role, and apart from every other', async () => {
   const one = await createTestDatabase();
-  const startedMs = performance.now();
   const other = await createTestDatabase();
-  expect(performance.now() - startedMs).toBeLessThan(5_000);
   await withClient(one.urls.server, (client) =>
     client.query(`update control set epoch = 7 where singleton`),
   );

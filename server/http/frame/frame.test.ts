@@ -239,18 +239,25 @@ describe('CORS', () => {
 });
 
 describe('a listener that closes', () => {
-  const slow: Setup = (app) =>
-    app.get('/slow', async () => {
-      await sleep(300);
-      return json(200, { done: true });
-    });
+  /** A server whose one request takes 300 ms, and `underWay`: it has begun. */
+  async function serveSlow() {
+    const begun = Promise.withResolvers<void>();
+    const server = await serve((app) =>
+      app.get('/slow', async () => {
+        begun.resolve();
+        await sleep(300);
+        return json(200, { done: true });
+      }),
+    );
+    return { ...server, underWay: begun.promise };
+  }
 
   test('finishes what is under way, ends idle connections, accepts nothing new', async () => {
-    const server = await serve(slow);
+    const server = await serveSlow();
     const idle = connect(server.port, '127.0.0.1');
     await once(idle, 'connect');
     const answer = fetch(`${server.url}/slow`);
-    await sleep(100);
+    await server.underWay;
     const closed = server.listener.close(5);
     await expect(fetch(`${server.url}/slow`)).rejects.toThrow();
     expect(await (await answer).json()).toEqual({ done: true });
@@ -259,9 +266,9 @@ describe('a listener that closes', () => {
   });
 
   test('cuts off what takes longer than the drain', async () => {
-    const server = await serve(slow);
+    const server = await serveSlow();
     const answer = fetch(`${server.url}/slow`).catch(() => 'cut off');
-    await sleep(100);
+    await server.underWay;
     expect(await server.listener.close(0.05)).toBe(false);
     expect(await answer).toBe('cut off');
   });
