@@ -2,16 +2,17 @@ import { Hono } from 'hono';
 import { requestedAudience } from '#core/authorization-request.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
 import { claimsText, claimsTextCharsMax } from '#server/http/authorization/code.ts';
-import { openFlow, sealFlow } from '#server/http/authorization/flow.ts';
+import { sealFlow } from '#server/http/authorization/flow.ts';
 import type { Ctx, Env } from '#server/http/frame/answer.ts';
 import { readJson } from '#server/http/frame/body.ts';
 import type { Node } from '#server/node.ts';
 import type { ConsentDecision, Flow } from '#tokens/flow.ts';
 import { answer } from './answer.ts';
+import { goOn, openChallenge } from './challenge.ts';
 import { type Input, readInput } from './input.ts';
 import { rememberSecondsMax } from './login.ts';
 import { readRejection } from './rejection.ts';
-import { type FlowView, oidcContext, requestUrl, returnUrl, viewFlow } from './request-view.ts';
+import { type FlowView, oidcContext, requestUrl, viewFlow } from './request-view.ts';
 
 /** Session claims of one consent, as JSON text; over 4 KiB they travel by reference. */
 const claimsCharsMax = 32_000;
@@ -34,7 +35,7 @@ export function consentHandshakeRoutes(node: Node): Hono<Env> {
 }
 
 async function show(node: Node, c: Ctx): Promise<object | Refusal> {
-  const opened = await openChallenge(node, c);
+  const opened = await openConsent(node, c);
   if (isRefusal(opened)) return opened;
   const { flow, session, challenge, ring } = opened;
   const view = await viewFlow(node, flow);
@@ -61,7 +62,7 @@ async function show(node: Node, c: Ctx): Promise<object | Refusal> {
 }
 
 async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
-  const opened = await openChallenge(node, c);
+  const opened = await openConsent(node, c);
   if (isRefusal(opened)) return opened;
   const { flow, ring } = opened;
   const view = await viewFlow(node, flow);
@@ -79,8 +80,7 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
   const remember = granted.remember && flow.rememberedBorn === undefined;
   const consent: ConsentDecision = { ...granted, remember, grantBorn };
   const next: Flow = { ...flow, consent, context: context ?? flow.context };
-  const verifier = await sealFlow(node, ring, 'consent_verifier', next);
-  return { redirect_to: returnUrl(node, 'consent_verifier', verifier) };
+  return goOn(node, ring, 'consent_verifier', next);
 }
 
 function readGranted(input: Input, view: FlowView): Omit<ConsentDecision, 'grantBorn'> {
@@ -139,22 +139,17 @@ function exceeds(granted: Omit<ConsentDecision, 'grantBorn'>, view: FlowView): R
 }
 
 async function reject(node: Node, c: Ctx): Promise<object | Refusal> {
-  const opened = await openChallenge(node, c);
+  const opened = await openConsent(node, c);
   if (isRefusal(opened)) return opened;
   const rejection = await readRejection(c, 'consent request denied');
   if (isRefusal(rejection)) return rejection;
   const flow = { ...opened.flow, rejection };
-  const verifier = await sealFlow(node, opened.ring, 'consent_verifier', flow);
-  return { redirect_to: returnUrl(node, 'consent_verifier', verifier) };
+  return goOn(node, opened.ring, 'consent_verifier', flow);
 }
 
-async function openChallenge(node: Node, c: Ctx) {
-  await node.feed.fresh();
-  const challenge = c.req.query('consent_challenge') ?? '';
-  if (challenge === '') return refuse('missing_parameter', 'consent_challenge is missing.');
-  const ring = node.keys.current();
-  const flow = await openFlow(node, ring, 'consent_challenge', challenge);
-  if (isRefusal(flow)) return flow;
-  const { session } = flow;
-  return session === undefined ? refuse('challenge_unknown') : { flow, session, challenge, ring };
+async function openConsent(node: Node, c: Ctx) {
+  const opened = await openChallenge(node, c, 'consent_challenge');
+  if (isRefusal(opened)) return opened;
+  const { session } = opened.flow;
+  return session === undefined ? refuse('challenge_unknown') : { ...opened, session };
 }

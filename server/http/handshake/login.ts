@@ -1,15 +1,15 @@
 import { Hono } from 'hono';
 import { requestedAudience } from '#core/authorization-request.ts';
 import { isRefusal, type Refusal, refuse } from '#core/refusal.ts';
-import { openFlow, sealFlow } from '#server/http/authorization/flow.ts';
 import type { Ctx, Env } from '#server/http/frame/answer.ts';
 import { readJson } from '#server/http/frame/body.ts';
 import type { Node } from '#server/node.ts';
 import type { Flow, FlowSession, LoginDecision } from '#tokens/flow.ts';
 import { answer } from './answer.ts';
+import { goOn, openChallenge } from './challenge.ts';
 import { readInput } from './input.ts';
 import { readRejection } from './rejection.ts';
-import { oidcContext, requestUrl, returnUrl, viewFlow } from './request-view.ts';
+import { oidcContext, requestUrl, viewFlow } from './request-view.ts';
 
 export const subjectCharsMax = 255;
 /** 400 days: browsers keep no cookie longer. */
@@ -29,7 +29,7 @@ export function loginHandshakeRoutes(node: Node): Hono<Env> {
 }
 
 async function show(node: Node, c: Ctx): Promise<object | Refusal> {
-  const opened = await openChallenge(node, c);
+  const opened = await openChallenge(node, c, 'login_challenge');
   if (isRefusal(opened)) return opened;
   const { flow, challenge, ring } = opened;
   const view = await viewFlow(node, flow);
@@ -49,7 +49,7 @@ async function show(node: Node, c: Ctx): Promise<object | Refusal> {
 }
 
 async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
-  const opened = await openChallenge(node, c);
+  const opened = await openChallenge(node, c, 'login_challenge');
   if (isRefusal(opened)) return opened;
   const { flow, ring } = opened;
   const read = await readJson(c);
@@ -81,12 +81,8 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
     amr,
   };
   const login: LoginDecision = { session, skipped: flow.session !== undefined, ...decision };
-  return next(node, { ...flow, session: undefined, login, context, forcedSubject });
-
-  async function next(of: Node, decided: Flow): Promise<object> {
-    const verifier = await sealFlow(of, ring, 'login_verifier', decided);
-    return { redirect_to: returnUrl(of, 'login_verifier', verifier) };
-  }
+  const decided = { ...flow, session: undefined, login, context, forcedSubject };
+  return goOn(node, ring, 'login_verifier', decided);
 }
 
 function subjectFault(flow: Flow, subject: string): Refusal | undefined {
@@ -98,20 +94,10 @@ function subjectFault(flow: Flow, subject: string): Refusal | undefined {
 }
 
 async function reject(node: Node, c: Ctx): Promise<object | Refusal> {
-  const opened = await openChallenge(node, c);
+  const opened = await openChallenge(node, c, 'login_challenge');
   if (isRefusal(opened)) return opened;
   const rejection = await readRejection(c, 'login request denied');
   if (isRefusal(rejection)) return rejection;
   const flow = { ...opened.flow, session: undefined, rejection };
-  const verifier = await sealFlow(node, opened.ring, 'login_verifier', flow);
-  return { redirect_to: returnUrl(node, 'login_verifier', verifier) };
-}
-
-async function openChallenge(node: Node, c: Ctx) {
-  await node.feed.fresh();
-  const challenge = c.req.query('login_challenge') ?? '';
-  if (challenge === '') return refuse('missing_parameter', 'login_challenge is missing.');
-  const ring = node.keys.current();
-  const flow = await openFlow(node, ring, 'login_challenge', challenge);
-  return isRefusal(flow) ? flow : { flow, challenge, ring };
+  return goOn(node, opened.ring, 'login_verifier', flow);
 }

@@ -6,6 +6,7 @@ import { openLogout, sealLogout } from '#server/http/authorization/logout.ts';
 import { type Ctx, type Env, noStore, refusalAnswer } from '#server/http/frame/answer.ts';
 import { isTombstone, putTombstone } from '#server/store/flow-reference.ts';
 import { answer } from './answer.ts';
+import { readChallenge } from './challenge.ts';
 
 /** Hydra's logout handshake: read, accept or reject a `logout_challenge`. */
 export function logoutHandshakeRoutes(engine: Engine): Hono<Env> {
@@ -54,14 +55,12 @@ async function reject(engine: Engine, c: Ctx): Promise<Refusal | undefined> {
 }
 
 async function openChallenge(engine: Engine, c: Ctx) {
-  await engine.feed.fresh();
-  const challenge = c.req.query('logout_challenge') ?? '';
-  if (challenge === '') return refuse('missing_parameter', 'logout_challenge is missing.');
-  const ring = engine.keys.current();
-  const flow = await openLogout(engine, ring, 'logout_challenge', challenge);
+  const read = await readChallenge(engine, c, 'logout_challenge');
+  if (isRefusal(read)) return read;
+  const flow = await openLogout(engine, read.ring, 'logout_challenge', read.challenge);
   if (isRefusal(flow)) return flow;
   if (await isTombstone(engine.database, flow.id)) {
     return refuse('challenge_unknown', 'This logout request was rejected.');
   }
-  return { flow, challenge, ring };
+  return { flow, ...read };
 }

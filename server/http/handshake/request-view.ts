@@ -46,8 +46,3 @@ export function oidcContext(node: Node, ring: Keyring, request: AuthorizationReq
 export function requestUrl(node: Node, query: string): string {
   return `${baseUrl(node.config)}/oauth2/auth?${query}`;
 }
-
-/** Where the browser goes next, with the verifier that continues the flow. */
-export function returnUrl(node: Node, name: string, verifier: string): string {
-  return `${baseUrl(node.config)}/oauth2/auth?${name}=${verifier}`;
-}
