@@ -71,30 +71,37 @@ export interface SweepAges {
 
 export const sweepAges: SweepAges = { deadSeconds: 2 * 86_400, cutoffSeconds: 90 * 86_400 };
 
-// Every statement reads 500 rows by the primary key, marks what is over, and deletes that. The
-// conditions stand again in the delete itself, so that a row changed meanwhile is judged again as it
-// is then; without the mark each living row would be fetched twice. An array, not a
-// join: with statistics of a small table PostgreSQL walked all of fact for each slice. After two days nothing that is
-// under way can refer to a dead row.
+const rowsPerSlice = 500;
+
+/** What every statement answers; `last` is an expression over the newest row of its slice. */
+const counted = (last: string) => `
+select ${last} as last,
+  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`;
+
+/**
+ * Reads rows by their primary key, marks what is over, and deletes that, `unless` something else
+ * holds it. The conditions stand again in the delete itself, so that a row changed meanwhile is judged
+ * again as it is then; without the mark each living row would be fetched twice. An array, not a join:
+ * with statistics of a small table PostgreSQL walked all of fact for each slice. After two days
+ * nothing that is under way can refer to a dead row.
+ */
+const overById = (table: string, row: string, isOver: string, unless = 'false') => `
+with slice as (
+  select ${row}.id, ${isOver} as over from ${table} ${row}
+  where ${row}.id > $1 order by ${row}.id limit ${rowsPerSlice}
+), gone as (
+  delete from ${table} ${row}
+  where ${row}.id = any(array(select i.id from slice i where i.over)) and ${isOver}
+    and not ${unless}
+  returning ${row}.id
+)${counted('(select i.id from slice i order by i.id desc limit 1)')}`;
 
 const chainIsOver = `c.keep_until < now()
     and (c.revoked_at is not null or not c.refreshable
       or c.expires_at < now() or c.absolute_expires_at < now())`;
 
 /** Reads chain by id. A chain stays while its code's replay must be seen (`keep_until`). */
-const chains: Statement = {
-  name: 'sweep_chain',
-  text: `
-with slice as (
-  select c.id, ${chainIsOver} as over from chain c where c.id > $1 order by c.id limit 500
-), gone as (
-  delete from chain c
-  where c.id = any(array(select s.id from slice s where s.over)) and ${chainIsOver}
-  returning c.id
-)
-select (select s.id from slice s order by s.id desc limit 1) as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
-};
+const chains: Statement = { name: 'sweep_chain', text: overById('chain', 'c', chainIsOver) };
 
 const long = (seconds: string) => `now() - make_interval(secs => ${seconds})`;
 
@@ -112,17 +119,12 @@ const sessionIsOver = `(s.expires_at < ${long('$2')}
  */
 const sessions: Statement = {
   name: 'sweep_session',
-  text: `
-with slice as (
-  select s.id, ${sessionIsOver} as over from session s where s.id > $1 order by s.id limit 500
-), gone as (
-  delete from session s
-  where s.id = any(array(select i.id from slice i where i.over)) and ${sessionIsOver}
-    and not exists (select from chain c where c.session_id = s.id offset 0)
-  returning s.id
-)
-select (select i.id from slice i order by i.id desc limit 1) as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+  text: overById(
+    'session',
+    's',
+    sessionIsOver,
+    'exists (select from chain c where c.session_id = s.id offset 0)',
+  ),
 };
 
 // A row that was withdrawn goes by that alone: it stands in the way of consents that are under way
@@ -141,19 +143,7 @@ const grantIsOver = `(g.revoked_at < ${long('$2')}
  * Reads grant by id, probes cutoff by subject and client. A live grant is the person's consent and
  * stays; without its row, the chains of a dead one are as dead as before.
  */
-const grants: Statement = {
-  name: 'sweep_grant',
-  text: `
-with slice as (
-  select g.id, ${grantIsOver} as over from "grant" g where g.id > $1 order by g.id limit 500
-), gone as (
-  delete from "grant" g
-  where g.id = any(array(select s.id from slice s where s.over)) and ${grantIsOver}
-  returning g.id
-)
-select (select s.id from slice s order by s.id desc limit 1) as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
-};
+const grants: Statement = { name: 'sweep_grant', text: overById('"grant"', 'g', grantIsOver) };
 
 /**
  * Reads fact by seq. The newest fact stays for ever: it is where `born` comes from, and a login
@@ -164,15 +154,16 @@ const facts: Statement = {
   text: `
 with slice as (
   select f.seq, f.expires_at < now() and f.seq < (select max(n.seq) from fact n) as over
-  from fact f where f.seq > $1 order by f.seq limit 500
+  from fact f where f.seq > $1 order by f.seq limit ${rowsPerSlice}
 ), gone as (
   delete from fact f
   where f.seq = any(array(select s.seq from slice s where s.over)) and f.expires_at < now()
   returning f.seq
-)
-select (select s.seq::text from slice s order by s.seq desc limit 1) as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+)${counted('(select s.seq::text from slice s order by s.seq desc limit 1)')}`,
 };
+
+const lastCutoff = `(select i.kind || ' ' || i.target from slice i
+  order by i.kind desc, i.target desc limit 1)`;
 
 /**
  * Reads cutoff by (kind, target), probes session and grant by subject. A cutoff goes when nothing
@@ -187,7 +178,7 @@ const cutoffs: Statement = {
 with slice as (
   select k.kind, k.target from cutoff k
   where (k.kind, k.target) > ($1, $2)
-  order by k.kind, k.target limit 500
+  order by k.kind, k.target limit ${rowsPerSlice}
 ), gone as (
   delete from cutoff k using slice i
   where k.kind = i.kind and k.target = i.target
@@ -196,11 +187,7 @@ with slice as (
       exists (select from session s where s.subject = k.target and s.login_born < k.seq)
       or exists (select from "grant" g where g.subject = k.target and g.login_born < k.seq)))
   returning k.target
-)
-select
-  (select i.kind || ' ' || i.target from slice i order by i.kind desc, i.target desc limit 1)
-    as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+)${counted(lastCutoff)}`,
 };
 
 /** Reads flow_reference by its expiry, so it walks over no row that stays. */
@@ -209,32 +196,19 @@ const flowReferences: Statement = {
   text: `
 with slice as (
   select f.id from flow_reference f
-  where f.expires_at < now() order by f.expires_at limit 500
+  where f.expires_at < now() order by f.expires_at limit ${rowsPerSlice}
 ), gone as (
   delete from flow_reference f using slice s
   where f.id = s.id and f.expires_at < now()
   returning f.id
-)
-select (select s.id from slice s limit 1) as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+)${counted('(select s.id from slice s limit 1)')}`,
 };
 
 /** Reads key by id; a key expires when the last thing that it protects has. */
 const keys: Statement = {
   name: 'sweep_key',
-  text: `
-with slice as (
-  select k.id from key k where k.id > $1 order by k.id limit 500
-), gone as (
-  delete from key k using slice s
-  where k.id = s.id and k.expires_at < now()
-  returning k.id
-)
-select (select s.id from slice s order by s.id desc limit 1) as last,
-  (select count(*)::int from slice) as seen, (select count(*)::int from gone) as removed`,
+  text: overById('key', 'k', 'k.expires_at < now()'),
 };
-
-const rowsPerSlice = 500;
 
 /** How one table is swept. */
 export interface Sweep {
