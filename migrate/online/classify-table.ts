@@ -1,4 +1,10 @@
-import type { AlterTableCmd, AlterTableStmt, Constraint, PartitionBoundSpec } from 'libpg-query';
+import type {
+  AlterTableCmd,
+  AlterTableStmt,
+  Constraint,
+  Node,
+  PartitionBoundSpec,
+} from 'libpg-query';
 import { isOutside, isWithin } from './bounds.ts';
 import { type Catalog, constraintOf, constraintsOf, defaultOf, joinedBy } from './catalog.ts';
 import { addColumn, alterType, type Use } from './classify-column.ts';
@@ -233,22 +239,30 @@ function besides(parent: string, partition: string, catalog: Catalog): readonly 
   return defaultOf(catalog, parent).filter((one) => one !== partition);
 }
 
-/** What the valid checks of a table say, and the key by which the parent is partitioned. */
-function known(catalog: Catalog, table: string, parent: string) {
+/**
+ * True where valid checks of a table name the whole key by which the parent is partitioned, and say
+ * what is asked of it. Of keys of several columns it is believed that checks which name them say it.
+ */
+function isProven(
+  catalog: Catalog,
+  table: string,
+  parent: string,
+  say: (checks: readonly Node[], column: string) => boolean,
+): boolean {
   const key = catalog.partitionKeys.get(parent);
+  const [only, ...more] = key?.isChecked === true ? key.columns : [];
+  if (only === undefined) return false;
   const checks = constraintsOf(catalog, table).flatMap(({ valid, condition }) =>
     valid && condition !== undefined ? [condition] : [],
   );
-  const columns = key?.isChecked === true ? key.columns : [];
   const named = new Set(checks.flatMap((one) => columnsIn(one)));
-  const isNamed = columns.length > 0 && columns.every((column) => named.has(column));
-  return { checks, columns, isNamed };
+  if (![only, ...more].every((column) => named.has(column))) return false;
+  return more.length > 0 || say(checks, only);
 }
 
 /**
  * True where valid checks prove the bounds. None of its columns may be null: bounds leave nulls out,
- * and a check lets them pass. Of keys of several columns, and of a default partition, it is believed
- * that the checks that name them say it.
+ * and a check lets them pass. Of a default partition it is believed that checks of the key say it.
  */
 function isInside(
   catalog: Catalog,
@@ -256,11 +270,11 @@ function isInside(
   parent: string,
   bound: PartitionBoundSpec,
 ): boolean {
-  const { checks, columns, isNamed } = known(catalog, table, parent);
-  const full = columns.every((key) => setNotNull(table, key, catalog).form !== 'set-not-null');
-  const [only = ''] = columns;
-  const believed = columns.length > 1 || bound.is_default === true;
-  return isNamed && full && (believed || isWithin(checks, only, bound));
+  const key = catalog.partitionKeys.get(parent)?.columns ?? [];
+  const full = key.every((name) => setNotNull(table, name, catalog).form !== 'set-not-null');
+  const say = (checks: readonly Node[], column: string) =>
+    bound.is_default === true || isWithin(checks, column, bound);
+  return full && isProven(catalog, table, parent, say);
 }
 
 /** True where valid checks of the default partition prove that it has no rows of these bounds. */
@@ -270,10 +284,9 @@ export function isApart(
   parent: string,
   bound: PartitionBoundSpec,
 ): boolean {
-  const { checks, columns, isNamed } = known(catalog, table, parent);
-  const [only = ''] = columns;
-  const believed = columns.length > 1 || bound.lowerdatums === undefined;
-  return isNamed && (believed || isOutside(checks, only, bound));
+  const say = (checks: readonly Node[], column: string) =>
+    bound.lowerdatums === undefined || isOutside(checks, column, bound);
+  return isProven(catalog, table, parent, say);
 }
 
 /** The keys and indexes of a table, as texts: a partition must have all that its parent has. */

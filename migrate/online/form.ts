@@ -61,3 +61,10 @@ export interface Example {
   /** What the release before says, and what no longer works. */
   readonly former?: string;
 }
+
+// What several forms say.
+export const short =
+  'The lock keeps everybody out, but only for the moment that the catalogue takes.';
+export const scans = 'Reads every row while nobody may read or write.';
+export const builds = 'Builds the index while nobody may read or write.';
+export const rewrites = 'Writes every row anew while nobody may read or write.';

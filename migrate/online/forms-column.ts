@@ -1,8 +1,4 @@
-import type { Form } from './form.ts';
-
-const short = 'The lock keeps everybody out, but only for the moment that the catalogue takes.';
-const rewrites = 'Writes every row anew while nobody may read or write.';
-const scans = 'Reads every row while nobody may read or write.';
+import { builds, type Form, rewrites, scans, short } from './form.ts';
 
 /** Columns of a table that is there. */
 export const columnForms: readonly Form[] = [
@@ -112,7 +108,7 @@ export const columnForms: readonly Form[] = [
     hold: 'scan',
     verdict: 'refused',
     harm: 'blocks',
-    why: 'Builds the index while nobody may read or write.',
+    why: builds,
     instead:
       'add the column, create a unique index concurrently, then `add constraint ... unique using index`',
     example: { sql: 'alter table busy add column added integer unique' },

@@ -1,7 +1,4 @@
-import type { Form } from './form.ts';
-
-const short = 'The lock keeps everybody out, but only for the moment that the catalogue takes.';
-const builds = 'Builds the index while nobody may read or write.';
+import { builds, type Form, scans, short } from './form.ts';
 
 /** Constraints of a table that is there. */
 export const constraintForms: readonly Form[] = [
@@ -12,7 +9,7 @@ export const constraintForms: readonly Form[] = [
     hold: 'scan',
     verdict: 'refused',
     harm: 'blocks',
-    why: 'Reads every row while nobody may read or write.',
+    why: scans,
     instead: 'add it `not valid`, and validate it in another transaction',
     example: { sql: 'alter table busy add constraint added check (n >= 0)' },
   },

@@ -1,6 +1,5 @@
-import type { Form } from './form.ts';
+import { type Form, short } from './form.ts';
 
-const short = 'The lock keeps everybody out, but only for the moment that the catalogue takes.';
 const role = 'create role plain; grant select on busy to plain';
 const unrole = 'drop owned by plain; drop role plain';
 const trigger =

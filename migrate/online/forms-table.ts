@@ -1,6 +1,5 @@
-import type { Form } from './form.ts';
+import { type Form, rewrites, short } from './form.ts';
 
-const rewrites = 'Writes every row anew while nobody may read or write.';
 const root = 'create table root (like busy including generated) partition by range (id)';
 const attach = 'alter table root attach partition busy for values from (-1) to (1000000000)';
 const bounds =
@@ -322,7 +321,7 @@ export const tableForms: readonly Form[] = [
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',
-    why: 'The lock keeps everybody out, but only for the moment that the catalogue takes.',
+    why: short,
     example: { sql: 'alter table busy set without oids' },
   },
   {
