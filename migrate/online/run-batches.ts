@@ -3,7 +3,7 @@ import { quoted } from './blockers.ts';
 import { noteBegun, noteCursor, type StepId, type StepRow } from './journal.ts';
 import { MigrationRefused } from './refused.ts';
 import type { Batch, Judged } from './script.ts';
-import { backOff, isContention, type Session } from './session.ts';
+import { attempt, backOff, type Session } from './session.ts';
 
 /** A range of keys, both ends included. */
 interface Range {
@@ -39,7 +39,10 @@ export async function runBatches(
     const range = await nextRange(session, batch, cursor, size);
     if (range === undefined) return;
     const begun = performance.now();
-    const done = await runRange(session, text, range, id);
+    const done = await attempt(client, limits.lockMsMax, async () => {
+      await client.query(text, [...range.from, ...range.to]);
+      await noteCursor(client, id, range.to, range.rows);
+    });
     const tookMs = performance.now() - begun;
     if (!done) {
       failures += 1;
@@ -82,27 +85,6 @@ async function refuseUnlessKey(
     `${what}: no index of ${table} begins with ${key[0]}, so every range would read the whole table. ` +
       'Name the primary key, or create an index concurrently before.',
   );
-}
-
-/** False where a row stayed locked; everything is as it was. */
-async function runRange(
-  { client, limits }: Session,
-  text: string,
-  range: Range,
-  id: StepId,
-): Promise<boolean> {
-  try {
-    await client.query('begin');
-    await client.query(`select set_config('lock_timeout', $1, true)`, [`${limits.lockMsMax}ms`]);
-    await client.query(text, [...range.from, ...range.to]);
-    await noteCursor(client, id, range.to, range.rows);
-    await client.query('commit');
-    return true;
-  } catch (error) {
-    await client.query('rollback').catch(() => {});
-    if (isContention(error)) return false;
-    throw error;
-  }
 }
 
 /** The next rows by the key, by its index: as text, which every type of a key can be read from. */

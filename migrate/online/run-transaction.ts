@@ -3,7 +3,7 @@ import { formOf } from './forms.ts';
 import { conflict } from './lock.ts';
 import { MigrationRefused } from './refused.ts';
 import type { Step } from './script.ts';
-import { backOff, isContention, type Session } from './session.ts';
+import { attempt, backOff, type Session } from './session.ts';
 
 /** The locks that a step will ask for and that others may be in the way of. */
 export function wantedBy(step: Step, fresh: ReadonlySet<string>): readonly Wanted[] {
@@ -41,38 +41,19 @@ export async function inTransaction(
   work: () => Promise<void>,
 ): Promise<void> {
   const { client, limits, tell } = session;
-  for (let attempt = 1; ; attempt += 1) {
+  for (let tries = 1; ; tries += 1) {
     const blocking = await lastingBlockers(client, wanted);
     const yielding = blocking.filter(({ isAutovacuum }) => isAutovacuum);
     if (blocking.length === yielding.length) {
       const lockMs = yielding.length > 0 ? limits.autovacuumLockMsMax : limits.lockMsMax;
-      if (await attemptOnce(session, lockMs, work)) return;
+      if (await attempt(client, lockMs, work)) return;
     }
     const words = blockerWords(blocking);
-    if (attempt >= limits.attemptsMax) throw busy(what, attempt, words);
-    const data = { what, attempt, attemptsMax: limits.attemptsMax, blocking };
-    const sentence = `${what}: its tables are busy (attempt ${attempt} of ${limits.attemptsMax}): ${words}`;
+    if (tries >= limits.attemptsMax) throw busy(what, tries, words);
+    const data = { what, attempt: tries, attemptsMax: limits.attemptsMax, blocking };
+    const sentence = `${what}: its tables are busy (attempt ${tries} of ${limits.attemptsMax}): ${words}`;
     tell({ kind: 'blocked', sentence, data });
-    await backOff(limits, attempt);
-  }
-}
-
-/** False where a lock was not to be had; everything is as it was. */
-async function attemptOnce(
-  { client }: Session,
-  lockMs: number,
-  work: () => Promise<void>,
-): Promise<boolean> {
-  try {
-    await client.query('begin');
-    await client.query(`select set_config('lock_timeout', $1, true)`, [`${lockMs}ms`]);
-    await work();
-    await client.query('commit');
-    return true;
-  } catch (error) {
-    await client.query('rollback').catch(() => {});
-    if (isContention(error)) return false;
-    throw error;
+    await backOff(limits, tries);
   }
 }
 

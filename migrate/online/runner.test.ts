@@ -268,26 +268,27 @@ test('R8: a contract that names an older release as good enough lets it run, and
   await node.end();
 });
 
+const reversible = {
+  ...base,
+  '0002_more.expand.sql':
+    'alter table item add column more integer;\n-- migrate:commit\n' +
+    'create index concurrently if not exists item_more on item (more);\n' +
+    '-- migrate:down\ndrop index concurrently if exists item_more;\n-- migrate:commit\n' +
+    'alter table item drop column more;',
+};
+
 test('expand is taken back by its down section, but not while a node needs it, nor a contract', async () => {
-  const files = {
-    ...base,
-    '0002_more.expand.sql':
-      'alter table item add column more integer;\n-- migrate:commit\n' +
-      'create index concurrently if not exists item_more on item (more);\n' +
-      '-- migrate:down\ndrop index concurrently if exists item_more;\n-- migrate:commit\n' +
-      'alter table item drop column more;',
-  };
-  await up(options(files));
+  await up(options(reversible));
   const node = await connect(url, 'new-node');
   await joinRelease(node, lockKey, 2);
-  await expect(down(options(files), 1)).rejects.toThrow(/new-node, knows up to 2/);
+  await expect(down(options(reversible), 1)).rejects.toThrow(/new-node, knows up to 2/);
   await node.end();
-  await down(options(files), 1);
-  const after = await status(options(files));
+  await down(options(reversible), 1);
+  const after = await status(options(reversible));
   expect(after.pending.map(({ number }) => number)).toEqual([2]);
   expect(after.underWay).toEqual([]);
-  await up(options(files));
-  await expect(down(options(files), 0)).rejects.toThrow(/0001_base.*has no down section/);
+  await up(options(reversible));
+  await expect(down(options(reversible), 0)).rejects.toThrow(/0001_base.*has no down section/);
   await up(options(contract)).catch(() => {});
 });
 
@@ -301,15 +302,6 @@ test('one runner works at a time; the others are told who it is, and give up in 
   await holder.end();
   await up(options(base));
 });
-
-const reversible = {
-  ...base,
-  '0002_more.expand.sql':
-    'alter table item add column more integer;\n-- migrate:commit\n' +
-    'create index concurrently if not exists item_more on item (more);\n' +
-    '-- migrate:down\ndrop index concurrently if exists item_more;\n-- migrate:commit\n' +
-    'alter table item drop column more;',
-};
 
 test('down that was broken off is told, and nothing is applied before it has run to its end', async () => {
   const next = { ...reversible, '0003_last.expand.sql': 'alter table item add column last text;' };

@@ -59,6 +59,25 @@ async function connect(url: string, applicationName: string): Promise<pg.Client>
   return client;
 }
 
+/** `work` in a transaction; false where a lock was not to be had: everything is as it was. */
+export async function attempt(
+  client: pg.Client,
+  lockMsMax: number,
+  work: () => Promise<void>,
+): Promise<boolean> {
+  try {
+    await client.query('begin');
+    await client.query(`select set_config('lock_timeout', $1, true)`, [`${lockMsMax}ms`]);
+    await work();
+    await client.query('commit');
+    return true;
+  } catch (error) {
+    await client.query('rollback').catch(() => {});
+    if (isContention(error)) return false;
+    throw error;
+  }
+}
+
 /** Waits before attempt number `attempt` + 1. */
 export async function backOff(limits: Limits, attempt: number): Promise<void> {
   const whole = Math.min(limits.backoffMsMax, limits.backoffMsMin * 2 ** (attempt - 1));
