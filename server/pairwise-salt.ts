@@ -5,13 +5,10 @@ import {
   putPairwiseSaltSeal,
   readPairwiseSaltSeal,
 } from '#server/store/control.ts';
-import { type Database, openDatabase } from '#server/store/database.ts';
+import { type Database, openForCommand } from '#server/store/database.ts';
 
 /** What the seal is bound to, as that of a key is. */
 const what: Wrapped = { setName: 'gatehouse.pairwise-salt', kid: '', alg: 'SHA-256', use: 'check' };
-
-const connectMsMax = 10_000;
-const statementMsMax = 10_000;
 
 /**
  * Makes sure that all nodes of a deployment salt pairwise subjects alike: the first one says how,
@@ -58,13 +55,7 @@ function ensureSame(
 
 /** Lets the next node that starts say which pairwise salt is the right one. */
 export async function forgetPairwiseSalt(url: string): Promise<void> {
-  const database = openDatabase({
-    url,
-    applicationName: 'gatehouse-cli',
-    connectionsMax: 1,
-    connectMsMax,
-    statementMsMax,
-  });
+  const database = openForCommand(url);
   try {
     await dropPairwiseSaltSeal(database);
   } finally {

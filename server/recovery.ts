@@ -1,9 +1,10 @@
-import pg from 'pg';
+import type pg from 'pg';
 import type { AuditDetail, AuditOutcome } from '#server/audit/entry.ts';
 import { operator } from '#server/audit/operator.ts';
 import type { Failpoints } from '#server/failpoints.ts';
 import { newId } from '#server/identifiers.ts';
 import { refreshMacSet, sealSets } from '#server/keys/slots.ts';
+import { withClient } from '#server/postgres/cluster.ts';
 import { insertEntries } from '#server/store/audit.ts';
 
 /** So far the counter of facts moves: past whatever was numbered in the writes that were lost. */
@@ -281,17 +282,5 @@ async function count(client: pg.Client, text: string, values: unknown[]): Promis
   return (await client.query(text, values)).rowCount ?? 0;
 }
 
-async function withOwner<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'gatehouse-recover',
-    connectionTimeoutMillis: 10_000,
-  });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
+const withOwner = <T>(url: string, work: (client: pg.Client) => Promise<T>) =>
+  withClient(url, work, 'gatehouse-recover');

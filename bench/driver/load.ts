@@ -28,7 +28,7 @@ export interface LoadOptions {
 /** A run with more errors than this ends: its numbers are worthless. */
 const errorsMax = 100;
 
-function createTally() {
+function createTally(begun: number) {
   let errors = 0;
   let unavailable = 0;
   let firstError: string | undefined;
@@ -41,15 +41,15 @@ function createTally() {
       errors += 1;
       firstError ??= error instanceof Error ? error.message : String(error);
     },
-    get errors() {
-      return errors;
-    },
-    get unavailable() {
-      return unavailable;
-    },
-    get firstError() {
-      return firstError;
-    },
+    isWorthless: () => errors >= errorsMax,
+    /** What the load was that ends now. */
+    ended: (operations: number): Load => ({
+      operations,
+      errors,
+      unavailable,
+      firstError,
+      seconds: (performance.now() - begun) / 1000,
+    }),
   };
 }
 
@@ -58,12 +58,12 @@ function createTally() {
  * says how long it took at that rate, not what a person would wait on a day that is not so full.
  */
 export async function closedLoop(options: LoadOptions): Promise<Load> {
-  const tally = createTally();
   const begun = performance.now();
+  const tally = createTally(begun);
   const end = begun + options.seconds * 1000;
   let operations = 0;
   async function work(lane: number): Promise<void> {
-    while (performance.now() < end && tally.errors < errorsMax) {
+    while (performance.now() < end && !tally.isWorthless()) {
       if (operations >= (options.operationsMax ?? Number.POSITIVE_INFINITY)) return;
       const startedAt = performance.now();
       try {
@@ -76,14 +76,7 @@ export async function closedLoop(options: LoadOptions): Promise<Load> {
     }
   }
   await Promise.all(Array.from({ length: options.lanes }, (_, lane) => work(lane)));
-  const { errors, unavailable, firstError } = tally;
-  return {
-    operations,
-    errors,
-    unavailable,
-    firstError,
-    seconds: (performance.now() - begun) / 1000,
-  };
+  return tally.ended(operations);
 }
 
 /**
@@ -93,10 +86,10 @@ export async function closedLoop(options: LoadOptions): Promise<Load> {
 export async function openLoop(
   options: LoadOptions & { readonly ratePerSecond: number; readonly stopped?: () => boolean },
 ): Promise<Load> {
-  const tally = createTally();
+  const begun = performance.now();
+  const tally = createTally(begun);
   const free = Array.from({ length: options.lanes }, (_, lane) => lane);
   const due: number[] = [];
-  const begun = performance.now();
   const total = Math.floor(options.ratePerSecond * options.seconds);
   let operations = 0;
   let scheduled = 0;
@@ -116,7 +109,7 @@ export async function openLoop(
     if (next === undefined) free.push(lane);
     else void one(lane, next);
   }
-  while (scheduled < total && tally.errors < errorsMax && options.stopped?.() !== true) {
+  while (scheduled < total && !tally.isWorthless() && options.stopped?.() !== true) {
     const ready = Math.min(
       total,
       Math.floor(((performance.now() - begun) / 1000) * options.ratePerSecond),
@@ -130,12 +123,5 @@ export async function openLoop(
     await sleep(1);
   }
   while (inFlight > 0) await sleep(1);
-  const { errors, unavailable, firstError } = tally;
-  return {
-    operations,
-    errors,
-    unavailable,
-    firstError,
-    seconds: (performance.now() - begun) / 1000,
-  };
+  return tally.ended(operations);
 }

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import { newId } from '#server/identifiers.ts';
 import { insertEntries } from '#server/store/audit.ts';
-import { openDatabase } from '#server/store/database.ts';
+import { openForCommand } from '#server/store/database.ts';
 import type { AuditAction } from './actions.ts';
 import type { Actor, AuditDetail, AuditOutcome } from './entry.ts';
 
@@ -11,9 +11,6 @@ export interface OperatorChange {
   readonly targetKind: string;
   readonly detail: AuditDetail;
 }
-
-const connectMsMax = 10_000;
-const statementMsMax = 10_000;
 
 /**
  * Makes the change with an entry before it and one after it, as the admin doors do: when it cannot
@@ -25,13 +22,7 @@ export async function recorded<Result>(
   work: () => Promise<Result>,
   targetOf: (result: Result) => string | undefined,
 ): Promise<Result> {
-  const database = openDatabase({
-    url,
-    applicationName: 'gatehouse-pool',
-    connectionsMax: 1,
-    connectMsMax,
-    statementMsMax,
-  });
+  const database = openForCommand(url);
   const { action, targetKind, detail } = change;
   const requestId = newId();
   const write = (outcome: AuditOutcome, id: string) => {

@@ -1,4 +1,4 @@
-import { type Database, openDatabase } from '#server/store/database.ts';
+import { type Database, openForCommand } from '#server/store/database.ts';
 import { type DemoUser, ensureDemoUser } from './demo.ts';
 import { openPasswords, passwordProblem } from './password.ts';
 import {
@@ -38,18 +38,9 @@ export interface Roster {
   close(): Promise<void>;
 }
 
-const connectMsMax = 10_000;
-const statementMsMax = 10_000;
-
 /** Opens the users of a database, by the server's role. Nothing is connected until the first call. */
 export function openRoster(url: string): Roster {
-  const database = openDatabase({
-    url,
-    applicationName: 'gatehouse-pool',
-    connectionsMax: 1,
-    connectMsMax,
-    statementMsMax,
-  });
+  const database = openForCommand(url);
   const passwords = openPasswords();
 
   async function hashed(password: string): Promise<string | RosterProblem> {

@@ -93,8 +93,13 @@ export async function prepareDatabase(
 export async function withClient<T>(
   connectionString: string,
   work: (client: pg.Client) => Promise<T>,
+  applicationName?: string,
 ): Promise<T> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
+  const client = new pg.Client({
+    connectionString,
+    connectionTimeoutMillis: 10_000,
+    ...(applicationName === undefined ? {} : { application_name: applicationName }),
+  });
   // A connection that breaks also fails the statement under way, which is where it is handled.
   client.on('error', () => {});
   await client.connect();

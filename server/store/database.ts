@@ -99,6 +99,16 @@ export const plannerOptions = [
   '-c lock_timeout=2000',
 ].join(' ');
 
+/** One connection, for a command at which somebody waits. */
+export const openForCommand = (url: string): Database =>
+  openDatabase({
+    url,
+    applicationName: 'gatehouse-pool',
+    connectionsMax: 1,
+    connectMsMax: 10_000,
+    statementMsMax: 10_000,
+  });
+
 /** Opens a pool. Nothing is connected until the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new pg.Pool({

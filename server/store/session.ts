@@ -1,7 +1,7 @@
 import type { Database, Statement } from '#server/store/database.ts';
 
-/** A login as the flow that made it wants it written. */
-export interface NewSession {
+/** A login that lives. */
+export interface Session {
   /** The id of the flow that made it: a replayed verifier conflicts, and yields no second login. */
   readonly id: string;
   readonly subject: string;
@@ -11,22 +11,14 @@ export interface NewSession {
   readonly acr: string;
   readonly amr: readonly string[];
   readonly remember: boolean;
+}
+
+/** A login as the flow that made it wants it written. */
+export interface NewSession extends Session {
   readonly idpSessionId: string | null;
   readonly lifetimeSeconds: number;
   /** Whose remembered grant is read in the same statement. */
   readonly clientId: string;
-}
-
-/** A login that lives. */
-export interface Session {
-  readonly id: string;
-  readonly subject: string;
-  readonly loginBorn: number;
-  /** Seconds since the epoch. */
-  readonly authenticatedAt: number;
-  readonly acr: string;
-  readonly amr: readonly string[];
-  readonly remember: boolean;
 }
 
 /** What a subject allowed a client before and wants remembered; undefined: ask. */
