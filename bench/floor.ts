@@ -7,7 +7,7 @@ import { measure, type Plan } from './run.ts';
 import { withStopped } from './session.ts';
 
 /** What the floor can do. */
-export const floorModes = ['login', 'login-ES256'] as const satisfies readonly ModeName[];
+const floorModes = ['login', 'login-ES256'] as const satisfies readonly ModeName[];
 
 const echoWarmSeconds = 2;
 

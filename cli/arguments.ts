@@ -64,7 +64,7 @@ function namesOf(commands: readonly { readonly name: string }[]): readonly strin
 }
 
 /** True for the first word of commands that have two. */
-export function isGroup(word: string, commands: readonly Command[]): boolean {
+function isGroup(word: string, commands: readonly Command[]): boolean {
   return commands.some(({ name }) => name.startsWith(`${word} `));
 }
 

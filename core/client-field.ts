@@ -12,11 +12,11 @@ export const clientUriCharsMax = 2048;
 /** Most redirect URIs, and most post-logout redirect URIs, of one client. */
 export const redirectUrisMax = 100;
 /** Most entries of any other list in client metadata. */
-export const clientListMax = 50;
+const clientListMax = 50;
 /** Most characters of `metadata`, written as JSON. */
-export const clientFreeCharsMax = 16_384;
+const clientFreeCharsMax = 16_384;
 /** Most characters of `jwks`, written as JSON. */
-export const clientJwksCharsMax = 32_768;
+const clientJwksCharsMax = 32_768;
 /** Deepest nesting of `metadata` and `jwks`. */
 export const clientDepthMax = 16;
 /** Longest lifetime of access and ID tokens that a client may have: facts are kept as long. */

@@ -48,7 +48,7 @@ const access = lifespan(accessTokenSecondsMax);
 const refresh = lifespan(refreshTokenSecondsMax);
 
 /** Scopes that a client may ask for when its registration names none: Hydra's default. */
-export const defaultClientScope = 'offline_access offline openid';
+const defaultClientScope = 'offline_access offline openid';
 
 /** Every field we know, and what is right in it. Fields that are not here are ignored, as in Hydra. */
 const rules: Readonly<Record<string, FieldRule>> = {

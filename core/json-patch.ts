@@ -7,7 +7,7 @@ export const patchOperationsMax = 100;
  * Most characters, as JSON, of a document and all that a patch adds and copies to it: `copy` can
  * double it. What is removed counts on, so a patch costs no more than so many characters.
  */
-export const patchedCharsMax = 262_144;
+const patchedCharsMax = 262_144;
 const pointerCharsMax = 1024;
 
 type Doc = Record<string, unknown>;

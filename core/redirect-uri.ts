@@ -21,11 +21,6 @@ export function matchRedirectUri(registered: readonly string[], given: string): 
   });
 }
 
-/** True if the URI may be registered, and so may be redirected to; see {@link redirectUriFault}. */
-export function validRedirectUri(uri: string): boolean {
-  return redirectUriFault(uri) === undefined;
-}
-
 /**
  * What is wrong with a redirect URI, as the end of a sentence, or undefined for a good one. Good
  * are absolute `https` URIs, `http` on 127.0.0.1, [::1] and localhost, and private-use schemes with

@@ -70,11 +70,6 @@ export function scopeNotAllowed(
   return scopes.find((scope) => !scopeAllowed(patterns, scope));
 }
 
-/** True if every one of `scopes` is among `granted`, by name and without patterns (RFC 6749 §6). */
-export function scopeWithin(granted: readonly string[], scopes: readonly string[]): boolean {
-  return scopes.every((scope) => granted.includes(scope));
-}
-
 const malformed = refuse(
   'scope_malformed',
   'scope may hold printable ASCII without space, " and \\, separated by single spaces',

@@ -8,7 +8,7 @@ import type { Database } from '#server/store/database.ts';
 import { createSecretVerifier } from '#tokens/secret.ts';
 
 /** Clients kept in memory; the one kept longest makes room. */
-export const clientsCachedMax = 10_000;
+const clientsCachedMax = 10_000;
 /** Client ids known not to exist, kept for a short time: guessing costs no statement per guess. */
 export const absentClientsMax = 1000;
 export const absentMsMax = 1000;

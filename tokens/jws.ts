@@ -38,7 +38,7 @@ interface AlgFacts {
  * pool uses the other cores. The curves would pay more for the hand-over than they take. Verifying:
  * RS256 42, ES256 98, EdDSA 125.
  */
-export const algorithms: Readonly<Record<SigningAlg, AlgFacts>> = {
+const algorithms: Readonly<Record<SigningAlg, AlgFacts>> = {
   RS256: {
     kty: 'RSA',
     keyType: 'rsa',

@@ -11,8 +11,8 @@ import { promisify } from 'node:util';
 import type { SigningAlg } from '#core/client.ts';
 import type { GroupKey, KeyMaterial, PublishedKey, SealGroup, SecretKey } from '#tokens/ring.ts';
 
-export const rsaBits = 2048;
-export const secretBytes = 32;
+const rsaBits = 2048;
+const secretBytes = 32;
 
 /** A key id for secrets: 8 lower-case hex characters. */
 export function newSecretKid(): string {

@@ -31,7 +31,7 @@ const deflateBytesMin = 512;
 const deflateOptions = { level: 6, memLevel: 3, windowBits: 12 } as const;
 
 /** Random nonces allow 2^32 seals under one key (NIST SP 800-38D §8.3); half of that is margin. */
-export const sealsPerSubkeyMax = 2 ** 31;
+const sealsPerSubkeyMax = 2 ** 31;
 /** Subkeys of other processes kept for opening: twice this many, about 200 bytes each. */
 const subkeysMax = 1024;
 /** One call fills nonces for 341 seals: 0.05 us a nonce instead of 1.8 us. */

@@ -37,7 +37,7 @@ export interface SecretVerifier {
 export const clientSecretCharsMin = 6;
 export const clientSecretCharsMax = 512;
 /** From this length on a secret is taken to be random, and hashed fast (design, hot path 11). */
-export const randomSecretCharsMin = 32;
+const randomSecretCharsMin = 32;
 
 /** Slow checks in flight in one process: each takes 19 MiB and a thread for some 20 ms. */
 export const slowChecksInFlightMax = 2;

@@ -191,7 +191,7 @@ export function secretOf(app: App): Fields {
 }
 
 /** The body of an answer with status 200; throws otherwise. */
-export function successOf(answer: Answer, who: string): Record<string, unknown> {
+function successOf(answer: Answer, who: string): Record<string, unknown> {
   if (answer.status !== 200) throw refusalOf(answer, who);
   return object(answer.body);
 }

@@ -89,7 +89,7 @@ export function judgeSweeping(sweeping: Sweeping): Findings {
 }
 
 /** What a line through the second half of the samples gains in that half, and their mean. */
-export function growthIn(samples: readonly Sample[], of: (sample: Sample) => number) {
+function growthIn(samples: readonly Sample[], of: (sample: Sample) => number) {
   const half = samples.slice(samples.length >> 1);
   const mean = (numbers: readonly number[]) =>
     numbers.reduce((sum, one) => sum + one, 0) / Math.max(1, numbers.length);

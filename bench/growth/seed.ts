@@ -16,7 +16,7 @@ export interface Seed {
  * How one in a hundred fares, by its number's last two digits. A deployment in its third month: most
  * are connected and idle, some have ended in every way there is.
  */
-export const mix = {
+const mix = {
   revoked: [0, 1],
   /** redeemed without offline_access; most of them are over and wait for the sweeper */
   short: [2, 11],
@@ -29,7 +29,7 @@ export const mix = {
 const kind = (name: keyof typeof mix) => `n % 100 between ${mix[name][0]} and ${mix[name][1]}`;
 
 /** Person `s` of a seeded database. */
-export const subjectOf = (s: string): string => `md5('subject-' || ${s})::uuid::text`;
+const subjectOf = (s: string): string => `md5('subject-' || ${s})::uuid::text`;
 
 /**
  * Fills all tables that grow by use, in bulk. Ids are UUIDv7 spread over sixty days, as time would

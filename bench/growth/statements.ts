@@ -78,12 +78,12 @@ export async function sweepCost(subject: Subject, logFile: string): Promise<Oper
 }
 
 /** What was executed by our programs on this database. */
-export function isOurs(subject: Subject, one: Executed): boolean {
+function isOurs(subject: Subject, one: Executed): boolean {
   return one.database === subject.databaseName && one.application.startsWith('gatehouse');
 }
 
 /** The same statements together, the costliest first. */
-export function summaryOf(
+function summaryOf(
   executed: readonly Executed[],
   runs: number,
 ): Pick<OperationCost, 'costs' | 'scans'> {

@@ -7,7 +7,7 @@ import { type App, refusalOf, type Tokens, type Visitor } from '../driver/visito
 import { patiently } from '../modes.ts';
 
 /** Everything that apps, people and operators do, in shares of a hundred. */
-export const shares = {
+const shares = {
   introspect: 35,
   refresh: 25,
   userinfo: 15,

@@ -37,7 +37,7 @@ interface Member {
 
 const wholeMsMax = 90_000;
 /** A refresh whose answer was lost is repeated within it, however slow the machine is. */
-export const graceSeconds = 900;
+const graceSeconds = 900;
 
 export interface FleetOptions {
   /** Settings of both. */

@@ -15,7 +15,7 @@ const captureNames = {
   truncate: 'migrate_capture_truncate',
 } as const;
 /** Every trigger that the tool makes on a mapped table. */
-export const triggerNames: readonly string[] = [guardName, ...Object.values(captureNames)];
+const triggerNames: readonly string[] = [guardName, ...Object.values(captureNames)];
 
 /**
  * An autovacuum makes way for whoever has waited `deadlock_timeout` (1 s): with this it does so before

@@ -50,7 +50,7 @@ export function openReport(terminal: Terminal, mute: boolean): Screen {
 }
 
 /** Phase, rows, rate, lag and time left, as far as they are known. */
-export function progressLine(progress: Progress): string {
+function progressLine(progress: Progress): string {
   const { rowsDone, rowsAll, rowsPerSecond, lagMs, pending } = progress;
   const parts = [progress.phase];
   if (rowsDone !== undefined && rowsAll !== undefined && rowsAll > 0) {

@@ -38,7 +38,7 @@ export async function usersOf(client: pg.Client): Promise<readonly User[]> {
 }
 
 /** Who may touch a table, from its grants and its owner; superusers always may. */
-export async function grantsOn(client: pg.Client, table: TableName): Promise<readonly string[]> {
+async function grantsOn(client: pg.Client, table: TableName): Promise<readonly string[]> {
   const { rows } = await client.query<{ sentence: string }>(
     `select format('%s: %s', case when a.grantee = 0 then 'everybody'
          else pg_get_userbyid(a.grantee)::text end,
@@ -54,7 +54,7 @@ export async function grantsOn(client: pg.Client, table: TableName): Promise<rea
 }
 
 /** How much a table was read and written since its statistics began. */
-export async function usageOf(client: pg.Client, table: TableName): Promise<string> {
+async function usageOf(client: pg.Client, table: TableName): Promise<string> {
   const { rows } = await client.query<{ sentence: string }>(
     `select format('%s scans, %s index scans, %s inserted, %s updated, %s deleted',
        coalesce(sum(s.seq_scan), 0), coalesce(sum(s.idx_scan), 0), coalesce(sum(s.n_tup_ins), 0),
@@ -68,10 +68,7 @@ export async function usageOf(client: pg.Client, table: TableName): Promise<stri
 }
 
 /** Views, functions and rules that read a table: what uses it from inside the database. */
-export async function dependentsOf(
-  client: pg.Client,
-  table: TableName,
-): Promise<readonly string[]> {
+async function dependentsOf(client: pg.Client, table: TableName): Promise<readonly string[]> {
   const { rows } = await client.query<{ name: string }>(
     `select distinct format('view %I.%I', n.nspname, v.relname) as name
      from pg_depend d join pg_rewrite r on r.oid = d.objid join pg_class v on v.oid = r.ev_class
@@ -87,7 +84,7 @@ export async function dependentsOf(
  * Roles whose statements named a table, where pg_stat_statements counts them, and roles whose
  * statements may not be read; undefined: it is not there.
  */
-export async function statementsOn(
+async function statementsOn(
   client: pg.Client,
   tables: readonly TableName[],
 ): Promise<readonly string[] | undefined> {

@@ -9,7 +9,7 @@ export function add(histogram: Histogram, ms: number): void {
   histogram.set(bucket, (histogram.get(bucket) ?? 0) + 1);
 }
 
-export const countOf = (histogram: Histogram): number =>
+const countOf = (histogram: Histogram): number =>
   [...histogram.values()].reduce((sum, count) => sum + count, 0);
 
 export function merge(histograms: readonly Histogram[]): Histogram {
@@ -21,7 +21,7 @@ export function merge(histograms: readonly Histogram[]): Histogram {
 }
 
 /** The upper edge of the bucket that holds this share of all, in milliseconds; NaN where none is. */
-export function percentile(histogram: Histogram, share: number): number {
+function percentile(histogram: Histogram, share: number): number {
   const rank = Math.ceil(countOf(histogram) * share);
   let passed = 0;
   for (const [bucket, count] of [...histogram].sort(([one], [other]) => one - other)) {

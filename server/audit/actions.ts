@@ -110,6 +110,6 @@ export type AuditAction = keyof typeof auditActions;
 export const auditActionNames: readonly AuditAction[] = Object.keys(auditActions).filter(isAction);
 
 /** True for a name of the list. */
-export function isAction(name: string): name is AuditAction {
+function isAction(name: string): name is AuditAction {
   return Object.hasOwn(auditActions, name);
 }

@@ -279,7 +279,7 @@ function readDuration(value: string): number | undefined {
 }
 
 /** `3600` as `1h`: the largest unit that divides it. */
-export function inWords(seconds: number): string {
+function inWords(seconds: number): string {
   for (const unit of ['d', 'h', 'm'] as const) {
     const size = unitSeconds[unit] ?? 1;
     if (seconds >= size && seconds % size === 0) return `${seconds / size}${unit}`;

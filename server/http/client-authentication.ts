@@ -99,7 +99,7 @@ export function basicClientId(authorization: string | undefined): string | undef
 }
 
 /** The challenge of RFC 7617 §2; ids and secrets are UTF-8. */
-export const basicChallenge = {
+const basicChallenge = {
   'www-authenticate': 'Basic realm="gatehouse", charset="UTF-8"',
 } as const;
 

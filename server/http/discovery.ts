@@ -25,7 +25,7 @@ export interface MetadataConfig {
  * enforced and hides nothing that is; what is false or absent by default is only written where the
  * default is another (`request_uri_parameter_supported`).
  */
-export function metadata(config: MetadataConfig): Readonly<Record<string, unknown>> {
+function metadata(config: MetadataConfig): Readonly<Record<string, unknown>> {
   const { issuer, idTokenAlg } = config;
   const at = (path: string) => `${baseUrl(config)}${path}`;
   const others = signingAlgs.filter((alg) => alg !== idTokenAlg);

@@ -2,7 +2,7 @@ import { hash, type Options, parseOptions, verify } from '@node-rs/argon2';
 
 /** Bytes of UTF-8 after NFKC (NIST SP 800-63B §3.1.1.2 asks for at least 8 and 64). */
 export const passwordBytesMin = 8;
-export const passwordBytesMax = 256;
+const passwordBytesMax = 256;
 
 /** argon2id with 19 MiB and two passes: OWASP's first choice; about 25 ms of one core. */
 const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const satisfies Options;

@@ -80,7 +80,7 @@ export async function isReadableByOthers(path: string): Promise<boolean> {
  * Parses one key a line: base64 of 32 bytes, with a label and a colon in front if wanted; empty
  * lines and lines that begin with `#` do not count.
  */
-export function parseMasterKeys(path: string, text: string): MasterKeys {
+function parseMasterKeys(path: string, text: string): MasterKeys {
   if (text.length > fileCharsMax) throw new KeysError(`The master key file ${path} is too large.`);
   const lines = text.split('\n').map((line) => line.trim());
   const keys = lines

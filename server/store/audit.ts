@@ -98,7 +98,7 @@ export interface AuditPlace {
 }
 
 /** Entries that one page may look at, so that a filter that fits nothing costs no more. */
-export const seenPerPage = 20_000;
+const seenPerPage = 20_000;
 
 /**
  * The newest first. Walks the primary key (or an index, where target or request is named) over at

@@ -14,7 +14,7 @@ export interface AdminCredential {
 }
 
 /** Most admin credentials of a deployment. */
-export const adminCredentialsMax = 1000;
+const adminCredentialsMax = 1000;
 
 interface CredentialRow {
   id: string;

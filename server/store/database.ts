@@ -62,7 +62,7 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 /** True for a lock timeout (55P03), a deadlock (40P01) and a serialization failure (40001). */
-export function isContention(error: unknown): boolean {
+function isContention(error: unknown): boolean {
   if (!(error instanceof Error && 'code' in error)) return false;
   return error.code === '55P03' || error.code === '40P01' || error.code === '40001';
 }

@@ -215,6 +215,12 @@ describe('R5: asking for more is refused and consumes nothing', () => {
     expect(successor(await refresh(chain))).toBe('1 by mac-2');
   });
 
+  test('RFC 6749 §6: a narrower scope is compared by name, never by pattern', async () => {
+    const { chain } = await live({ scope: ['*', 'read.*'] });
+    expect(await refresh(chain, { scope: ['read.all'] })).toEqual({ kind: 'scope_widened' });
+    expect(successor(await refresh(chain, { scope: ['read.*'] }))).toBe('1 by mac-2');
+  });
+
   test('asking for less is granted, and takes nothing away for the next time', async () => {
     const { chain } = await live();
     const less = { scope: ['openid'], resource: ['https://b.example'] };

@@ -110,7 +110,7 @@ export async function tryForm(stage: Stage, form: Form): Promise<Trial> {
 }
 
 /** The strongest lock that a session has on a relation, or waits for. */
-export async function lockOf(client: pg.Client, pid: number, relation: string): Promise<LockMode> {
+async function lockOf(client: pg.Client, pid: number, relation: string): Promise<LockMode> {
   const { rows } = await client.query<{ mode: string }>(
     `select l.mode from pg_locks l
      where l.locktype = 'relation' and l.pid = $1
@@ -122,11 +122,7 @@ export async function lockOf(client: pg.Client, pid: number, relation: string): 
 }
 
 /** How long one of the users has waited for the session by now. */
-export async function waitFor(
-  client: pg.Client,
-  users: readonly number[],
-  pid: number,
-): Promise<number> {
+async function waitFor(client: pg.Client, users: readonly number[], pid: number): Promise<number> {
   const { rows } = await client.query<{ ms: number | null }>(
     `select max(extract(epoch from clock_timestamp() - l.waitstart) * 1000)::float as ms
      from pg_locks l

@@ -23,7 +23,7 @@ import { forgetSession, rememberSession, sessionIdOf } from './session-cookie.ts
 import type { Asked, Visit } from './visit.ts';
 
 /** A login that is not remembered lives this long, for its online tokens; 30 days. */
-export const sessionSecondsMax = 30 * 86_400;
+const sessionSecondsMax = 30 * 86_400;
 const repeatable = new Set(['resource', 'audience']);
 /** A longer request is stored by reference, and how many of those one address may send is limited. */
 const queryCharsInline = 600;

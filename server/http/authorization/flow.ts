@@ -13,7 +13,7 @@ export type FlowPurpose =
   | 'consent_verifier';
 
 /** Tabs of one browser that may be in a flow at once; the oldest beyond it is forgotten. */
-export const flowCookiesMax = 10;
+const flowCookiesMax = 10;
 const flowCookiePrefix = 'gh_flow_';
 
 /** Seals a flow for its next hop. */

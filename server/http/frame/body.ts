@@ -3,7 +3,7 @@ import { type Ctx, requestHeader, type Socketed } from './answer.ts';
 
 /** Limits of what is read into memory. */
 export const formBytesMax = 64 * 1024;
-export const jsonBytesMax = 256 * 1024;
+const jsonBytesMax = 256 * 1024;
 const formParametersMax = 200;
 /** What is cut from a text keeps all of it in memory, and ids are kept by the thousand. */
 const sharedCharsMax = 4096;
