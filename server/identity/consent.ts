@@ -6,8 +6,8 @@ import { appCard, appLinks, nameOf } from './app.ts';
 import { destinationOf, harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';
 import { type ConsentRequest, type Person, personOf } from './handshake.ts';
-import { answerPage, formMessage, type Markup } from './page.ts';
-import { challengeOf, type Pages, proceed, readFields, staleForm, unreadable } from './pages.ts';
+import { answerPage, formMessage, formPage, type Markup, type Refused } from './page.ts';
+import { challengeOf, type Pages, proceed, readSent, stale, unreadable } from './pages.ts';
 import { describeScope, isRequiredScope } from './scopes.ts';
 
 /** `GET /ui/consent`: what was allowed before, or needs no asking, passes at once. */
@@ -25,15 +25,14 @@ export async function showConsent(pages: Pages, c: Ctx): Promise<Response> {
 
 /** `POST /ui/consent`: grants what is ticked, never more than was asked. */
 export async function takeConsent(pages: Pages, c: Ctx): Promise<Response> {
-  const challenge = challengeOf(c, 'consent_challenge');
-  if (challenge === undefined) return unknownChallenge(c);
-  const fields = await readFields(c);
-  if (isRefusal(fields)) return unreadable(c, fields);
+  const sent = await readSent(c, 'consent_challenge');
+  if (sent instanceof Response) return sent;
+  const { challenge, fields } = sent;
   const looked = await pages.door.consent(challenge);
   if (!('request' in looked)) return proceed(c, looked);
   const { request } = looked;
   if (!pages.forms.belongs(c, 'consent', challenge, fields.get('token') ?? '')) {
-    return consentForm(pages, c, challenge, request, staleForm);
+    return consentForm(pages, c, challenge, request, stale);
   }
   const action = fields.get('action');
   if (action === 'deny') return proceed(c, await pages.door.reject('consent', challenge, denied));
@@ -87,23 +86,19 @@ function consentForm(
   c: Ctx,
   challenge: string,
   request: ConsentRequest,
-  stale?: string,
+  refused?: Refused,
 ): Response | Promise<Response> {
   const { client } = request;
   const name = nameOf(client);
   const person = personOf(request.context);
   const scopes = request.requested_scope.map(scopeItem);
-  return answerPage(c, {
-    flow: true,
-    title: `${stale === undefined ? '' : 'Error: '}Allow ${name}?`,
-    ...(stale === undefined ? {} : { status: 403 as const }),
-    body: html`${appCard(client, unverified)}
+  const body = html`${appCard(client, unverified)}
 <h1>Allow <bdi>${name}</bdi> to use your account?</h1>
 <p class="lead">Signed in as <strong><bdi>${harmless(
-      person?.login ?? request.subject,
-      255,
-    )}</bdi></strong></p>
-${formMessage(stale)}
+    person?.login ?? request.subject,
+    255,
+  )}</bdi></strong></p>
+${formMessage(refused)}
 <form method="post">
 <input type="hidden" name="token" value="${pages.forms.issue(c, 'consent', challenge)}">
 ${
@@ -119,8 +114,8 @@ ${destinationNotice(request)}
 <button id="deny" type="submit" name="action" value="deny">Do not allow</button>
 </div>
 </form>
-${appLinks(client)}`,
-  });
+${appLinks(client)}`;
+  return answerPage(c, formPage(`Allow ${name}?`, refused, body));
 }
 
 const unverified = html`<span class="badge">Unverified publisher</span>`;

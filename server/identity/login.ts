@@ -1,22 +1,20 @@
 import { html } from 'hono/html';
-import { isRefusal } from '#core/refusal.ts';
 import { auditActions } from '#server/audit/actions.ts';
 import type { Ctx } from '#server/http/frame/answer.ts';
 import type { Form } from '#server/http/frame/body.ts';
 import { appCard, appLinks, nameOf } from './app.ts';
 import { unknownChallenge } from './error.ts';
 import type { LoginRequest } from './handshake.ts';
-import { answerPage, formMessage, type Page } from './page.ts';
+import { answerPage, formMessage, formPage, type Refused } from './page.ts';
 import {
-  busyMessage,
+  busy,
   challengeOf,
   contextOf,
   type Pages,
   proceed,
-  readFields,
+  readSent,
   rememberSeconds,
-  staleForm,
-  unreadable,
+  stale,
   waitMessage,
 } from './pages.ts';
 import { isOutdated } from './password.ts';
@@ -29,13 +27,6 @@ import {
   type User,
 } from './user.ts';
 
-/** Why a login form is shown again, and what stays filled in: never the password. */
-interface Refused {
-  readonly status: Page['status'];
-  readonly message: string;
-  readonly retryAfterSeconds?: number;
-}
-
 /** `GET /ui/login`: a remembered session passes at once, everybody else gets the form. */
 export async function showLogin(pages: Pages, c: Ctx): Promise<Response> {
   const challenge = challengeOf(c, 'login_challenge');
@@ -44,17 +35,16 @@ export async function showLogin(pages: Pages, c: Ctx): Promise<Response> {
   if (!('request' in looked)) return proceed(c, looked);
   const { request } = looked;
   if (request.skip) return passRemembered(pages, c, challenge, request.subject);
-  return loginForm(pages, c, challenge, request, request.oidc_context.login_hint);
+  return loginForm(pages, c, { challenge, request, login: request.oidc_context.login_hint });
 }
 
 /** `POST /ui/login`: cancel, or a password that is right, ends here; else the form comes back. */
 export async function takeLogin(pages: Pages, c: Ctx): Promise<Response> {
-  const challenge = challengeOf(c, 'login_challenge');
-  if (challenge === undefined) return unknownChallenge(c);
-  const fields = await readFields(c);
-  if (isRefusal(fields)) return unreadable(c, fields);
+  const sent = await readSent(c, 'login_challenge');
+  if (sent instanceof Response) return sent;
+  const { challenge, fields } = sent;
   if (!pages.forms.belongs(c, 'login', challenge, fields.get('token') ?? '')) {
-    return askAgain(pages, c, challenge, fields, { status: 403, message: staleForm });
+    return askAgain(pages, c, challenge, fields, stale);
   }
   if (fields.get('action') === 'cancel') {
     return proceed(c, await pages.door.reject('login', challenge, cancelled));
@@ -139,7 +129,7 @@ async function authenticate(
   const verdict = await pages.passwords.verify(user?.passwordHash, password);
   if (verdict === 'busy') {
     guess.takeBack();
-    return { status: 503, message: busyMessage, retryAfterSeconds: 2 };
+    return busy;
   }
   if (user === undefined || verdict === 'wrong' || user.disabled) {
     pages.log.info('password_refused', { requestId: c.get('requestId') });
@@ -215,28 +205,23 @@ async function askAgain(
 ): Promise<Response> {
   const looked = await pages.door.login(challenge);
   if (!('request' in looked)) return proceed(c, looked);
-  const remember = fields.get('remember') === 'yes';
-  return loginForm(
-    pages,
-    c,
-    challenge,
-    looked.request,
-    fields.get('login') ?? '',
-    remember,
-    refused,
-  );
+  const typed = { login: fields.get('login') ?? '', remember: fields.get('remember') === 'yes' };
+  return loginForm(pages, c, { challenge, request: looked.request, ...typed, refused });
 }
 
-function loginForm(
-  pages: Pages,
-  c: Ctx,
-  challenge: string,
-  request: LoginRequest,
-  typed: string,
-  remember = false,
-  refused?: Refused,
-): Response | Promise<Response> {
-  const login = typed.includes('\u0000') ? '' : typed.slice(0, 255);
+/** What a login form shows. */
+interface LoginForm {
+  readonly challenge: string;
+  readonly request: LoginRequest;
+  /** What stands in the field of the address. */
+  readonly login: string;
+  readonly remember?: boolean;
+  readonly refused?: Refused;
+}
+
+function loginForm(pages: Pages, c: Ctx, form: LoginForm): Response | Promise<Response> {
+  const { challenge, request, remember = false, refused } = form;
+  const login = form.login.includes('\u0000') ? '' : form.login.slice(0, 255);
   const invalid = refused === wrong ? html` aria-invalid="true" aria-describedby="message"` : '';
   const focusLogin = login === '' ? html` autofocus` : '';
   const focusPassword = login === '' ? '' : html` autofocus`;
@@ -244,17 +229,10 @@ function loginForm(
     ? html`<footer><p>No account yet?
 <a href="sign-up?login_challenge=${challenge}">Create one</a></p></footer>`
     : '';
-  return answerPage(c, {
-    flow: true,
-    title: `${refused === undefined ? '' : 'Error: '}Sign in to ${nameOf(request.client)}`,
-    ...(refused?.status === undefined ? {} : { status: refused.status }),
-    ...(refused?.retryAfterSeconds === undefined
-      ? {}
-      : { retryAfterSeconds: refused.retryAfterSeconds }),
-    body: html`${appCard(request.client)}
+  const body = html`${appCard(request.client)}
 <h1>Sign in</h1>
 <p class="lead">to continue to <strong><bdi>${nameOf(request.client)}</bdi></strong></p>
-${formMessage(refused?.message)}
+${formMessage(refused)}
 <form method="post">
 <input type="hidden" name="token" value="${pages.forms.issue(c, 'login', challenge)}">
 <div class="field"><label for="login">Email address</label>
@@ -265,14 +243,14 @@ required${focusLogin}${invalid}></div>
 <input id="password" name="password" type="password" autocomplete="current-password" maxlength="256"
 required${focusPassword}${invalid}></div>
 <div class="check"><input id="remember" name="remember" type="checkbox" value="yes"${
-      remember ? html` checked` : ''
-    }><label for="remember">Keep me signed in on this device for 30 days</label></div>
+    remember ? html` checked` : ''
+  }><label for="remember">Keep me signed in on this device for 30 days</label></div>
 <div class="actions">
 <button id="submit" class="primary" type="submit" name="action" value="accept">Sign in</button>
 <button id="cancel" type="submit" name="action" value="cancel" formnovalidate>Cancel</button>
 </div>
 </form>
 ${signUp}
-${appLinks(request.client)}`,
-  });
+${appLinks(request.client)}`;
+  return answerPage(c, formPage(`Sign in to ${nameOf(request.client)}`, refused, body));
 }

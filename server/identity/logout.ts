@@ -1,12 +1,11 @@
 import { html } from 'hono/html';
-import { isRefusal } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/frame/answer.ts';
 import { nameOf } from './app.ts';
 import { linkable } from './display.ts';
 import { unknownChallenge } from './error.ts';
 import type { LogoutRequest } from './handshake.ts';
-import { answerPage, formMessage } from './page.ts';
-import { challengeOf, type Pages, proceed, readFields, staleForm, unreadable } from './pages.ts';
+import { answerPage, formMessage, formPage, type Refused } from './page.ts';
+import { challengeOf, type Pages, proceed, readSent, stale } from './pages.ts';
 
 /** `GET /ui/logout`: asks first, because any page can send a browser here. */
 export async function showLogout(pages: Pages, c: Ctx): Promise<Response> {
@@ -20,14 +19,13 @@ export async function showLogout(pages: Pages, c: Ctx): Promise<Response> {
 
 /** `POST /ui/logout`: the one button. */
 export async function takeLogout(pages: Pages, c: Ctx): Promise<Response> {
-  const challenge = challengeOf(c, 'logout_challenge');
-  if (challenge === undefined) return unknownChallenge(c);
-  const fields = await readFields(c);
-  if (isRefusal(fields)) return unreadable(c, fields);
+  const sent = await readSent(c, 'logout_challenge');
+  if (sent instanceof Response) return sent;
+  const { challenge, fields } = sent;
   if (!pages.forms.belongs(c, 'logout', challenge, fields.get('token') ?? '')) {
     const looked = await pages.door.logout(challenge);
     if (!('request' in looked)) return proceed(c, looked);
-    return logoutForm(pages, c, challenge, looked.request, staleForm);
+    return logoutForm(pages, c, challenge, looked.request, stale);
   }
   // Hydra's SDK sends no body here, and neither do we.
   return proceed(c, await pages.door.accept('logout', challenge, undefined));
@@ -38,20 +36,16 @@ function logoutForm(
   c: Ctx,
   challenge: string,
   request: LogoutRequest,
-  stale?: string,
+  refused?: Refused,
 ): Response | Promise<Response> {
   const asking =
     request.client.client_id === ''
       ? ''
       : html`<p class="lead"><strong><bdi>${nameOf(request.client)}</bdi></strong> asks to sign you
 out. Apps that you let in to work while you are away stay connected.</p>`;
-  return answerPage(c, {
-    flow: true,
-    title: `${stale === undefined ? '' : 'Error: '}Sign out?`,
-    ...(stale === undefined ? {} : { status: 403 as const }),
-    body: html`<h1>Sign out on this device?</h1>
+  const body = html`<h1>Sign out on this device?</h1>
 ${asking}
-${formMessage(stale)}
+${formMessage(refused)}
 <form method="post">
 <input type="hidden" name="token" value="${pages.forms.issue(c, 'logout', challenge)}">
 <div class="actions">
@@ -59,8 +53,8 @@ ${formMessage(stale)}
 <a id="cancel" class="button"
 href="logout?logout_challenge=${challenge}&amp;stay">Stay signed in</a>
 </div>
-</form>`,
-  });
+</form>`;
+  return answerPage(c, formPage('Sign out?', refused, body));
 }
 
 /** Nothing to undo: a logout that is not confirmed just expires. */

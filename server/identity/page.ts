@@ -82,9 +82,24 @@ export function seeOther(c: Ctx, location: string): Response {
   return c.redirect(location, 303);
 }
 
+/** Why a form is shown again, and what stays filled in: never a password. */
+export interface Refused {
+  readonly status: number;
+  readonly message: string;
+  readonly retryAfterSeconds?: number;
+}
+
+/** A page with a form, which is a step of an authorization; `refused`: it is shown again. */
+export function formPage(title: string, refused: Refused | undefined, body: Markup): Page {
+  if (refused === undefined) return { flow: true, title, body };
+  const { status, retryAfterSeconds } = refused;
+  const again = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  return { flow: true, title: `Error: ${title}`, status, ...again, body };
+}
+
 /** The message at the top of a form that was refused; inputs point to it by `aria-describedby`. */
-export function formMessage(message: string | undefined): Markup {
-  return message === undefined
+export function formMessage(refused: Refused | undefined): Markup {
+  return refused === undefined
     ? html``
-    : html`<p class="message" id="message" role="alert">${message}</p>`;
+    : html`<p class="message" id="message" role="alert">${refused.message}</p>`;
 }

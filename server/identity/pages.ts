@@ -1,4 +1,4 @@
-import { type Refusal, refusals } from '#core/refusal.ts';
+import { isRefusal, type Refusal, refusals } from '#core/refusal.ts';
 import type { Audit } from '#server/audit/audit.ts';
 import type { Config } from '#server/config/config.ts';
 import type { Ctx } from '#server/http/frame/answer.ts';
@@ -8,7 +8,7 @@ import type { Database } from '#server/store/database.ts';
 import { answerProblem, unavailable, unknownChallenge } from './error.ts';
 import type { Forms } from './form.ts';
 import type { Door, Onward, Person } from './handshake.ts';
-import { seeOther } from './page.ts';
+import { type Refused, seeOther } from './page.ts';
 import type { Passwords } from './password.ts';
 import type { Throttle } from './throttle.ts';
 import type { User } from './user.ts';
@@ -57,12 +57,19 @@ export function contextOf(user: User): Person {
 /** Thirty days, for a login and its cookie. */
 export const rememberSeconds = 30 * 24 * 60 * 60;
 
-/** The message for a form whose token is not of this browser, or too old. */
-export const staleForm =
-  'This form has expired, or your browser blocks cookies. Please check it and send it again.';
+/** A form whose token is not of this browser, or too old. */
+export const stale: Refused = {
+  status: 403,
+  message:
+    'This form has expired, or your browser blocks cookies. Please check it and send it again.',
+};
 
-/** The message while all places for password checks are taken. */
-export const busyMessage = 'Many people are signing in right now. Please try again in a moment.';
+/** All places for password checks are taken. */
+export const busy: Refused = {
+  status: 503,
+  message: 'Many people are signing in right now. Please try again in a moment.',
+  retryAfterSeconds: 2,
+};
 
 /** What a form says when guesses come too fast. */
 export function waitMessage(seconds: number): string {
@@ -70,9 +77,19 @@ export function waitMessage(seconds: number): string {
   return `Too many attempts. Please wait ${seconds === 1 ? 'a second' : wait} and try again.`;
 }
 
-/** The fields of a posted form; an empty one is undefined, only `scope` may come twice. */
-export function readFields(c: Ctx): Promise<Form | Refusal> {
-  return readForm(c, formBytesMax, severalFields);
+/** A form that was sent, and the challenge that its page is about. */
+interface Sent {
+  readonly challenge: string;
+  /** An empty field is undefined, only `scope` may come twice. */
+  readonly fields: Form;
+}
+
+/** Reads the form of a page; where it cannot be read, that is the answer. */
+export async function readSent(c: Ctx, challengeName: string): Promise<Sent | Response> {
+  const challenge = challengeOf(c, challengeName);
+  if (challenge === undefined) return unknownChallenge(c);
+  const fields = await readForm(c, formBytesMax, severalFields);
+  return isRefusal(fields) ? unreadable(c, fields) : { challenge, fields };
 }
 
 const severalFields: ReadonlySet<string> = new Set(['scope']);

@@ -1,5 +1,4 @@
 import { html } from 'hono/html';
-import { isRefusal } from '#core/refusal.ts';
 import type { Ctx } from '#server/http/frame/answer.ts';
 import type { Form } from '#server/http/frame/body.ts';
 import { appCard, nameOf } from './app.ts';
@@ -7,27 +6,15 @@ import { harmless } from './display.ts';
 import { unknownChallenge } from './error.ts';
 import type { LoginRequest } from './handshake.ts';
 import { acceptLogin } from './login.ts';
-import { answerPage, formMessage, type Page, seeOther } from './page.ts';
-import {
-  busyMessage,
-  challengeOf,
-  type Pages,
-  proceed,
-  readFields,
-  staleForm,
-  unreadable,
-  waitMessage,
-} from './pages.ts';
+import { answerPage, formMessage, formPage, type Refused, seeOther } from './page.ts';
+import { busy, challengeOf, type Pages, proceed, readSent, stale, waitMessage } from './pages.ts';
 import { passwordBytesMin, passwordProblem } from './password.ts';
 import { networkOf } from './throttle.ts';
 import { insertUser, isMailAddress, type User } from './user.ts';
 
-interface Refused {
-  readonly status: Page['status'];
-  readonly message: string;
+interface RefusedField extends Refused {
   /** The input that the message speaks of. */
   readonly field?: 'login' | 'password';
-  readonly retryAfterSeconds?: number;
 }
 
 /** `GET /ui/sign-up`, where the deployment lets people make accounts themselves. */
@@ -43,10 +30,9 @@ export async function showSignUp(pages: Pages, c: Ctx): Promise<Response> {
 
 /** `POST /ui/sign-up`: makes the account and signs in with it. */
 export async function takeSignUp(pages: Pages, c: Ctx): Promise<Response> {
-  const challenge = challengeOf(c, 'login_challenge');
-  if (challenge === undefined) return unknownChallenge(c);
-  const fields = await readFields(c);
-  if (isRefusal(fields)) return unreadable(c, fields);
+  const sent = await readSent(c, 'login_challenge');
+  if (sent instanceof Response) return sent;
+  const { challenge, fields } = sent;
   const looked = await pages.door.login(challenge);
   if (!('request' in looked)) return proceed(c, looked);
   const user = await signUp(pages, c, challenge, fields);
@@ -59,9 +45,9 @@ async function signUp(
   c: Ctx,
   challenge: string,
   fields: Form,
-): Promise<User | Refused> {
+): Promise<User | RefusedField> {
   if (!pages.forms.belongs(c, 'sign-up', challenge, fields.get('token') ?? '')) {
-    return { status: 403, message: staleForm };
+    return stale;
   }
   const login = (fields.get('login') ?? '').trim();
   if (!isMailAddress(login)) {
@@ -80,7 +66,7 @@ async function signUp(
   pages.throttles?.signUp.failed(network, nowMs);
   const passwordHash = await pages.passwords.hash(fields.get('password') ?? '');
   if (passwordHash === 'busy') {
-    return { status: 503, message: busyMessage, retryAfterSeconds: 2 };
+    return busy;
   }
   const name = harmless(fields.get('name') ?? '');
   const user = await insertUser(
@@ -108,7 +94,7 @@ function signUpForm(
   challenge: string,
   request: LoginRequest,
   fields?: Form,
-  refused?: Refused,
+  refused?: RefusedField,
 ): Response | Promise<Response> {
   const typed = (name: string) => (fields?.get(name) ?? '').slice(0, 255);
   const invalid = (field: 'login' | 'password') =>
@@ -118,17 +104,10 @@ function signUpForm(
     return ids.length === 0 ? '' : html` aria-describedby="${ids.join(' ')}"`;
   };
   const focus = refused === undefined ? html` autofocus` : '';
-  return answerPage(c, {
-    flow: true,
-    title: `${refused === undefined ? '' : 'Error: '}Create your account`,
-    ...(refused?.status === undefined ? {} : { status: refused.status }),
-    ...(refused?.retryAfterSeconds === undefined
-      ? {}
-      : { retryAfterSeconds: refused.retryAfterSeconds }),
-    body: html`${appCard(request.client)}
+  const body = html`${appCard(request.client)}
 <h1>Create your account</h1>
 <p class="lead">to continue to <strong><bdi>${nameOf(request.client)}</bdi></strong></p>
-${formMessage(refused?.message)}
+${formMessage(refused)}
 <form method="post">
 <input type="hidden" name="token" value="${pages.forms.issue(c, 'sign-up', challenge)}">
 <div class="field"><label for="login">Email address</label>
@@ -146,6 +125,6 @@ than one with odd signs.</p></div>
 <button id="submit" class="primary" type="submit">Create account</button>
 </div>
 </form>
-<footer><p>Have an account? <a href="login?login_challenge=${challenge}">Sign in</a></p></footer>`,
-  });
+<footer><p>Have an account? <a href="login?login_challenge=${challenge}">Sign in</a></p></footer>`;
+  return answerPage(c, formPage('Create your account', refused, body));
 }
