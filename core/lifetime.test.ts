@@ -46,7 +46,7 @@ describe('lifetimes', () => {
   });
 });
 
-describe('refresh tokens are issued for granted refresh scopes (design, hot path 7)', () => {
+describe('refresh tokens are issued for granted refresh scopes (hot path 7)', () => {
   const scopes = ['offline_access', 'offline'];
 
   test('the scope that was granted decides, not the one that was asked for', () => {

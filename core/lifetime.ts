@@ -35,12 +35,12 @@ export function issueLifetimes(
   };
 }
 
-/** A replay of a code must be seen until this long after the code ended (design, hot path 3). */
+/** A replay of a code must be seen until this long after the code ended (hot path 3). */
 export const replaySeconds = 600;
 
 /**
  * Whether a redeemed code earns a refresh token: the client is registered for the grant and one of
- * its refresh scopes was granted; an empty list means always (design, hot path 7).
+ * its refresh scopes was granted; an empty list means always (hot path 7).
  */
 export function earnsRefreshToken(
   client: Client,

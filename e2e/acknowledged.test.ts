@@ -155,7 +155,7 @@ test(`R4: ${revocations} revocations acknowledged by A, each tried on B at that 
   expect(done.size).toBe(endings.length);
 }, 180_000);
 
-describe('signing out is not revoking (design, hot path 7)', () => {
+describe('signing out is not revoking (hot path 7)', () => {
   test('an online token dies everywhere at the acknowledgement, offline access lives on', async () => {
     const online = await connect(two.a, jwtApp, {
       login: { subject: `user-${randomUUID()}` },

@@ -24,7 +24,10 @@ import { descriptionRoutes } from '#server/openapi/routes.ts';
 import { readinessOf } from '#server/readiness.ts';
 import { version } from '#server/version.ts';
 
-/** Where administrators change something; `/*` is also the path before it (server/http/admin/audited.ts says which doors do). */
+/**
+ * Where administrators change something; `/*` is also the path before it. Which doors do:
+ * server/http/admin/audited.ts.
+ */
 const changeable = [
   '/admin/oauth2/auth/sessions/*',
   '/admin/oauth2/tokens',

@@ -92,7 +92,7 @@ async function isDead(feed: Feed, checked: Mortal): Promise<boolean> {
   return feed.isDead(checked);
 }
 
-describe('design, hot path 6: freshness', () => {
+describe('hot path 6: freshness', () => {
   test('an acknowledged revocation is known to every node that answers, from then on', async () => {
     const [here, there] = [await open(), await open()];
     for (let round = 0; round < 20; round += 1) {

@@ -11,7 +11,7 @@ import type { Feed } from '#server/store/feed.ts';
 import type { Keyring } from '#tokens/keyring.ts';
 import type { SecretVerifier } from '#tokens/secret.ts';
 
-/** All clients this node has looked up lately, invalidated through the feed (design: caches). */
+/** All clients this node has looked up lately, invalidated through the feed (hot path 9). */
 export interface ClientCache {
   /** The client, or undefined when there is none. Reads PostgreSQL on a miss; negatives are bounded. */
   get(clientId: string): Promise<Client | undefined>;

@@ -3,7 +3,7 @@ import { createIdSet } from '#core/id-set.ts';
 import { createIdTable } from '#core/id-table.ts';
 import type { Fact, Mortal } from '#server/store/feed.ts';
 
-/** The facts that kill access tokens, in memory (design, hot path 6). */
+/** The facts that kill access tokens, in memory (hot path 6). */
 export interface RevocationSet {
   add(fact: Fact): void;
   kills(mortal: Mortal): boolean;

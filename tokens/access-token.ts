@@ -2,7 +2,7 @@ import { createReader, createWriter } from './codec.ts';
 import type { Keyring } from './keyring.ts';
 
 /**
- * What an access token says, opaque or JWT (design, hot path 5). Ids are '' and numbers 0 where the
+ * What an access token says, opaque or JWT (hot path 5). Ids are '' and numbers 0 where the
  * client speaks for itself (client credentials). Times are seconds since the epoch.
  */
 export interface AccessToken {

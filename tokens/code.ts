@@ -1,7 +1,7 @@
 import { createReader, createWriter } from './codec.ts';
 
 /**
- * An authorization code: the decision itself (design, hot path 2). Nothing is written when it is
+ * An authorization code: the decision itself (hot path 2). Nothing is written when it is
  * issued. Times are seconds since the epoch.
  */
 export interface Code {

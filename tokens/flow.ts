@@ -43,7 +43,7 @@ export interface Rejection {
 }
 
 /**
- * An authorization request under way (design, hot path 1): what was asked and what was decided so
+ * An authorization request under way (hot path 1): what was asked and what was decided so
  * far, sealed for one hop at a time. The client is not in it: it is looked up live.
  */
 export interface Flow {

@@ -21,7 +21,7 @@ function made(given: { chainId: string; generation: number; macKid: string }): s
   return text;
 }
 
-test('what was made is read back, and the same token is made again (design, hot path 4)', () => {
+test('what was made is read back, and the same token is made again (hot path 4)', () => {
   fc.assert(
     fc.property(token, (given) => {
       const text = made(given);

@@ -17,7 +17,7 @@ const macBytes = 16;
 
 /**
  * `prefix + id + generation + kid + MAC`: derived, not stored, so the same successor can be made
- * again (design, hot path 4). Undefined where the MAC key is not known any more.
+ * again (hot path 4). Undefined where the MAC key is not known any more.
  */
 export function makeRefreshToken(ring: Keyring, token: RefreshToken): string | undefined {
   const body = createWriter(64)

@@ -36,7 +36,7 @@ export interface SecretVerifier {
 /** Shortest and longest client secret that may be chosen, in characters. Six is Hydra's bound. */
 export const clientSecretCharsMin = 6;
 export const clientSecretCharsMax = 512;
-/** From this length on a secret is taken to be random, and hashed fast (design, hot path 11). */
+/** From this length on a secret is taken to be random, and hashed fast (hot path 11). */
 const randomSecretCharsMin = 32;
 
 /** Slow checks in flight in one process: each takes 19 MiB and a thread for some 20 ms. */

@@ -8,8 +8,8 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
  * The access token in this text if it is ours, has not expired and nothing has killed it; else
- * undefined, whatever is wrong. `ring` was taken from a fresh node. No statement: opened and looked up in memory, which is fresh within
- * 50 ms or the request ends with 503 (design, hot path 6).
+ * undefined, whatever is wrong. `ring` was taken from a fresh node. No statement: opened and looked
+ * up in memory, which is fresh within 50 ms or the request ends with 503 (hot path 6).
  */
 export async function checkAccessToken(
   engine: Engine,

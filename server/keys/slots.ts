@@ -5,7 +5,7 @@ import type { SealGroup } from '#tokens/ring.ts';
 export const idTokenSet = 'hydra.openid.id-token';
 export const accessTokenSet = 'hydra.jwt.access-token';
 
-/** The one algorithm of JWT access tokens (design, hot path 10). */
+/** The one algorithm of JWT access tokens (hot path 10). */
 export const accessTokenAlg: SigningAlg = 'ES256';
 
 const daySeconds = 86_400;

@@ -41,7 +41,7 @@ function watched(options: { rowsMax?: number; waitingMax?: number } = {}) {
   return { add, statements, watch };
 }
 
-describe('design, hot path 8: what arrives while a statement runs forms the next', () => {
+describe('hot path 8: what arrives while a statement runs forms the next', () => {
   test('what one turn of the loop brings shares a statement, sorted by key', async () => {
     const { add, statements } = watched();
     const results = await Promise.all(['c1', 'a1', 'b1'].map(add));

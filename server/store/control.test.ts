@@ -49,7 +49,7 @@ async function keptSecondsOf(target: string): Promise<number> {
   return rows[0]?.seconds;
 }
 
-describe('design, hot path 6: how long facts are kept', () => {
+describe('hot path 6: how long facts are kept', () => {
   test('rises with the longest lifetime, at once', async () => {
     await raiseAccessSeconds(store.database, 7200);
     await raiseAccessSeconds(store.database, 3600);

@@ -73,7 +73,7 @@ async function mortalOf(over: Partial<Mortal> = {}): Promise<Mortal> {
   };
 }
 
-describe('memory and PostgreSQL judge the same tokens alike (design, hot path 6)', () => {
+describe('memory and PostgreSQL judge the same tokens alike (hot path 6)', () => {
   const kinds = ['token', 'chain', 'grant', 'session', 'sign_out', 'subject', 'client'] as const;
   const targetOf = (mortal: Mortal, kind: (typeof kinds)[number]) =>
     ({

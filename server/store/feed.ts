@@ -34,7 +34,7 @@ export interface Mortal {
 }
 
 /**
- * The polled feed of facts (design, hot path 6). Its freshness is when the last successful poll
+ * The polled feed of facts (hot path 6). Its freshness is when the last successful poll
  * began, on the monotonic clock.
  */
 export interface Feed {

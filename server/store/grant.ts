@@ -31,7 +31,7 @@ export type GrantOutcome =
 
 /**
  * One row per subject and client; consent adds scopes. A dead row gets a new id, version 1 and only
- * the new scopes; a flow born before the row's last cut changes nothing (design, hot path 6). What a
+ * the new scopes; a flow born before the row's last cut changes nothing (hot path 6). What a
  * row holds is bounded: beyond 100 scopes or audiences the oldest make room for what is asked now.
  * Probes session and chain by id, cutoff, grant by (subject, client).
  */

@@ -1,6 +1,6 @@
 import { asError, type Database, type Statement } from '#server/store/database.ts';
 
-/** What redeeming a code writes: one row, the chain (design, hot path 3). */
+/** What redeeming a code writes: one row, the chain (hot path 3). */
 export interface NewChain {
   /** The code's id, which is the flow's id: the conflict on it is the replay. */
   readonly id: string;

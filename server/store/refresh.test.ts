@@ -328,7 +328,7 @@ describe('lifetimes', () => {
   });
 });
 
-test('a refresh touches no index: its updates are HOT (design, hot path 4)', async () => {
+test('a refresh touches no index: its updates are HOT (hot path 4)', async () => {
   const { chain } = await live();
   for (let generation = 0; generation < 20; generation += 1) {
     expect(successor(await refresh(chain, { generation }))).toBe(`${generation + 1} by mac-2`);

@@ -54,7 +54,7 @@ export type RefreshOutcome =
   | { readonly kind: 'unsettled' };
 
 /**
- * Rotates refresh chains by compare-and-set on the generation (design, hot path 4). A retry inside
+ * Rotates refresh chains by compare-and-set on the generation (hot path 4). A retry inside
  * the grace writes the row as it is and so gets the same successor. Touches no indexed column: the
  * updates stay HOT (fillfactor 80: 100 %; at 100: 60 %). Probes chain, grant, session by id and
  * cutoff twice. The sweeper keeps a session's row while a chain refers to it. A statement that

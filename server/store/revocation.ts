@@ -23,7 +23,7 @@ export interface NewRevocation {
 /**
  * Makes revocations true in their rows and tells the feed, in one statement. The advisory lock is
  * taken before the first fact is numbered, so commit order is seq order and a poll for
- * `seq > cursor` misses nothing (design, hot path 6). 4744001 names that lock everywhere.
+ * `seq > cursor` misses nothing (hot path 6). 4744001 names that lock everywhere.
  */
 const revoke: Statement = {
   name: 'revoke',

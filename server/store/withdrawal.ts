@@ -3,7 +3,7 @@ import { lifetime } from '#server/store/control.ts';
 import { type Database, DatabaseUnavailable, type Statement } from '#server/store/database.ts';
 
 // A consent or a login that was accepted is no row yet while the browser is on its way back with it.
-// What is withdrawn meanwhile must not begin afterwards (design, hot path 6): so a withdrawal leaves
+// What is withdrawn meanwhile must not begin afterwards (hot path 6): so a withdrawal leaves
 // something for it to meet, in a row that the hot path reads anyhow.
 
 /** Id of what a row that stands in for something withdrawn hangs from. */

@@ -19,7 +19,8 @@ const idKinds = ['grant', 'session', 'chain'] as const;
 /**
  * `POST /admin/revocations {subject | client_id | grant | session | chain | token, reason?}`: one
  * door for every kind of fact. Answers when no node accepts any more what died; repeating is harmless.
- * `client_id` is for the roles `clients` and `all` alone. `known: false` says that there is nothing by that name, so at most what was under way has died.
+ * `client_id` is for the roles `clients` and `all` alone. `known: false` says that there is nothing
+ * by that name, so at most what was under way has died.
  */
 export function revocationAdminRoutes(engine: Engine): Hono<Env> {
   return new Hono<Env>().post('/admin/revocations', async (c) => {

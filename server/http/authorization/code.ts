@@ -9,7 +9,7 @@ import type { Asked, Visit } from './visit.ts';
 
 /**
  * The consent becomes a grant (one statement), and the decision itself becomes the code, sealed:
- * nothing is written for it (design, hot path 2). A flow whose code was redeemed gets no second.
+ * nothing is written for it (hot path 2). A flow whose code was redeemed gets no second.
  */
 export async function issueCode(
   visit: Visit,

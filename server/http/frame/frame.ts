@@ -40,7 +40,8 @@ const hstsSeconds = 2 * 365 * 86_400;
 /**
  * The app that both listeners start from: request id, caller's address, security headers, metrics
  * and access log by route pattern, 404 for undeclared routes and (as in Hydra) for wrong methods,
- * 503 while the database is away, 499 where the client went away within its body, 500 with the request id for anything unexpected.
+ * 503 while the database is away, 499 where the client went away within its body, 500 with the
+ * request id for anything unexpected.
  *
  * One middleware does all of it, and touches no headers of a Response, which would take it off the
  * adapter's fast path. Measured: 4 us of CPU per request in a loop of its own; 11 to 16 us seen

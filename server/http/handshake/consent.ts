@@ -74,7 +74,7 @@ async function accept(node: Node, c: Ctx): Promise<object | Refusal> {
   const context = input.json('context', claimsCharsMax);
   const fault = input.fault() ?? exceeds(granted, view) ?? oversized(flow, granted, context);
   if (fault !== undefined) return fault;
-  // A skipped consent is as old as the grant it repeats (design, hot path 6).
+  // A skipped consent is as old as the grant it repeats (hot path 6).
   const grantBorn = flow.rememberedBorn ?? (await node.feed.born());
   // What is remembered keeps its end: a consent that was skipped does not prolong itself.
   const remember = granted.remember && flow.rememberedBorn === undefined;

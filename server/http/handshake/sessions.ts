@@ -168,7 +168,7 @@ async function withdraw(engine: Engine, asked: Withdrawn): Promise<readonly stri
   return killEach(engine, 'grant', read, reason);
 }
 
-/** Signing out: online tokens end, `offline_access` chains live on (design, hot path 7). */
+/** Signing out: online tokens end, `offline_access` chains live on (hot path 7). */
 async function signOut(engine: Engine, c: Ctx): Promise<Response> {
   const { database } = engine;
   const subject = c.req.query('subject') ?? '';
