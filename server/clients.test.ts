@@ -4,25 +4,16 @@ import { isRefusal } from '#core/refusal.ts';
 import { absentClientsMax, absentMsMax, createClientCache } from '#server/clients.ts';
 import { createMetrics } from '#server/operation/metrics.ts';
 import { deleteClient, getClient, insertClient, updateClient } from '#server/store/client.ts';
-import { type Database, openDatabase } from '#server/store/database.ts';
-import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
+import type { Database } from '#server/store/database.ts';
+import { openTestStore, type TestStore } from '#server/testing/records.ts';
 
-let cluster: TestDatabase;
+let store: TestStore;
 let database: Database;
 beforeAll(async () => {
-  cluster = await createTestDatabase();
-  database = openDatabase({
-    url: cluster.urls.server,
-    applicationName: 'gatehouse-pool',
-    connectionsMax: 2,
-    connectMsMax: 5000,
-    statementMsMax: 10_000,
-  });
+  store = await openTestStore();
+  database = store.database;
 });
-afterAll(async () => {
-  await database?.close();
-  await cluster?.close();
-});
+afterAll(() => store?.close());
 
 function metadataOf(clientId: string, client_name: string) {
   const parsed = parseClientMetadata({ client_name }, clientId);

@@ -8,7 +8,7 @@ import { DatabaseUnavailable } from '#server/store/database.ts';
 import type { Feed, Mortal } from '#server/store/feed.ts';
 import { type NewRevocation, revokeAll } from '#server/store/revocation.ts';
 import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
-import { openTestStore, type TestStore } from '#server/testing/records.ts';
+import { newMortal, openTestStore, type TestStore } from '#server/testing/records.ts';
 import { freshMsMax, openFeed } from './feed.ts';
 
 let store: TestStore;
@@ -70,22 +70,6 @@ async function open(
 const revoke = (kind: NewRevocation['kind'], target: string) =>
   revokeAll(store.database, [{ kind, target, reason: 'test', expiresAt: null }]);
 
-function mortal(over: Partial<Mortal> = {}): Mortal {
-  return {
-    tokenId: randomUUID(),
-    chainId: randomUUID(),
-    grantId: randomUUID(),
-    grantVersion: 1,
-    sessionId: randomUUID(),
-    online: false,
-    subject: `user-${randomUUID()}`,
-    clientId: `app-${randomUUID()}`,
-    loginBorn: 0,
-    grantBorn: 0,
-    ...over,
-  };
-}
-
 /** What a node that checks this now would say. */
 async function isDead(feed: Feed, checked: Mortal): Promise<boolean> {
   await feed.fresh();
@@ -96,7 +80,7 @@ describe('hot path 6: freshness', () => {
   test('an acknowledged revocation is known to every node that answers, from then on', async () => {
     const [here, there] = [await open(), await open()];
     for (let round = 0; round < 20; round += 1) {
-      const doomed = mortal();
+      const doomed = newMortal();
       expect(await isDead(there.feed, doomed)).toBe(false);
       await revoke('subject', doomed.subject);
       await here.feed.acknowledged();
@@ -108,7 +92,7 @@ describe('hot path 6: freshness', () => {
     const { feed } = await open();
     const outcomes = new Set<boolean>();
     for (let round = 0; round < 50 && !outcomes.has(false); round += 1) {
-      const doomed = mortal();
+      const doomed = newMortal();
       await feed.born();
       await revoke('subject', doomed.subject);
       outcomes.add(await isDead(feed, doomed));
@@ -135,8 +119,8 @@ describe('hot path 6: freshness', () => {
       const subject = `user-${randomUUID()}`;
       await revoke('subject', subject);
       const loginBorn = await feed.born();
-      expect(await isDead(feed, mortal({ subject, loginBorn }))).toBe(false);
-      expect(await isDead(feed, mortal({ subject, loginBorn: loginBorn - 1 }))).toBe(true);
+      expect(await isDead(feed, newMortal({ subject, loginBorn }))).toBe(false);
+      expect(await isDead(feed, newMortal({ subject, loginBorn: loginBorn - 1 }))).toBe(true);
     }
   });
 
@@ -164,15 +148,15 @@ describe('what a fact does here', () => {
     await feed.born();
     expect(told.clients).toContain(clientId);
     expect(told.keys).toBe(1);
-    expect(feed.isDead(mortal({ clientId }))).toBe(false);
+    expect(feed.isDead(newMortal({ clientId }))).toBe(false);
     await revoke('client', clientId);
     await feed.born();
     expect(told.clients.filter((one) => one === clientId)).toHaveLength(2);
-    expect(feed.isDead(mortal({ clientId }))).toBe(true);
+    expect(feed.isDead(newMortal({ clientId }))).toBe(true);
   });
 
   test('a node that starts knows all that was revoked before', async () => {
-    const doomed = [mortal(), mortal(), mortal()] as const;
+    const doomed = [newMortal(), newMortal(), newMortal()] as const;
     await revoke('subject', doomed[0].subject);
     await revoke('client', doomed[1].clientId);
     await revokeAll(store.database, [
@@ -180,7 +164,7 @@ describe('what a fact does here', () => {
     ]);
     const { feed } = await open();
     expect(doomed.map((one) => feed.isDead(one))).toEqual([true, true, true]);
-    expect(feed.isDead(mortal())).toBe(false);
+    expect(feed.isDead(newMortal())).toBe(false);
   });
 
   test('keys that changed are read again before anything is fresh', async () => {
@@ -217,8 +201,8 @@ describe('what a fact does here', () => {
     expect([feed.isOver(), feed.size()]).toEqual([true, 0]);
     expect(told.lines.join('')).toContain('facts_over_limit');
     const checks = await Promise.all([
-      ...subjects.map((subject) => isDead(feed, mortal({ subject }))),
-      isDead(feed, mortal()),
+      ...subjects.map((subject) => isDead(feed, newMortal({ subject }))),
+      isDead(feed, newMortal()),
     ]);
     expect(checks).toEqual([...subjects.map(() => true), false]);
   });
@@ -231,7 +215,7 @@ describe('what a fact does here', () => {
     );
     const { feed } = await open({ factsMax: 10 });
     expect(feed.isOver()).toBe(true);
-    const same = mortal();
+    const same = newMortal();
     const before = await questions();
     await Promise.all(Array.from({ length: 100 }, () => isDead(feed, same)));
     const asked = (await questions()) - before;
@@ -240,8 +224,8 @@ describe('what a fact does here', () => {
   });
 
   test('R21: once so many have ended that they fit, a node goes by memory again', async () => {
-    const lasting = mortal();
-    const late = mortal();
+    const lasting = newMortal();
+    const late = newMortal();
     await store.rows.query('delete from fact where seq < (select max(seq) from fact)');
     await revoke('subject', lasting.subject);
     await store.rows.query(
@@ -259,7 +243,7 @@ describe('what a fact does here', () => {
     }
     expect(feed.isOver()).toBe(false);
     expect(told.lines.join('')).toContain('facts_within_limit');
-    const checks = [lasting, late, mortal()].map((one) => isDead(feed, one));
+    const checks = [lasting, late, newMortal()].map((one) => isDead(feed, one));
     expect(await Promise.all(checks)).toEqual([true, true, false]);
   });
 });
@@ -267,7 +251,7 @@ describe('what a fact does here', () => {
 describe('an outage is never an open door', () => {
   test('packets are dropped: a check is refused after a second, and answered once they pass', async () => {
     const { feed } = await open({ remote: true });
-    const doomed = mortal();
+    const doomed = newMortal();
     expect(await isDead(feed, doomed)).toBe(false);
     proxy.hold();
     await revoke('subject', doomed.subject);
@@ -291,7 +275,7 @@ describe('an outage is never an open door', () => {
          where a.datname = current_database() and a.application_name = 'gatehouse-feed'`,
       );
       expect(rows[0].ended).toBeGreaterThan(0);
-      const doomed = mortal();
+      const doomed = newMortal();
       await revoke('subject', doomed.subject);
       await feed.acknowledged();
       expect(await isDead(feed, doomed)).toBe(true);
@@ -306,7 +290,7 @@ describe('an outage is never an open door', () => {
     for (const columns of [`state = 'fenced'`, `epoch = 2`]) {
       await set(columns);
       await sleep(freshMsMax + 10);
-      await expect(isDead(feed, mortal()), columns).rejects.toThrow(DatabaseUnavailable);
+      await expect(isDead(feed, newMortal()), columns).rejects.toThrow(DatabaseUnavailable);
       await set(`state = 'live', epoch = 1`);
       await untilFresh(feed);
     }

@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Database, openDatabase } from '#server/store/database.ts';
-import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
+import type { Database } from '#server/store/database.ts';
+import { openTestStore, type TestStore } from '#server/testing/records.ts';
 import { demoLogin, ensureDemoUser } from './demo.ts';
 import { openPasswords } from './password.ts';
 import {
@@ -15,26 +15,17 @@ import {
   replacePasswordHash,
 } from './user.ts';
 
-let testDatabase: TestDatabase;
+let store: TestStore;
 let database: Database;
 let passwordHash: string;
 
 beforeAll(async () => {
-  testDatabase = await createTestDatabase();
-  database = openDatabase({
-    url: testDatabase.urls.server,
-    applicationName: 'identity-test',
-    connectionsMax: 8,
-    connectMsMax: 5_000,
-    statementMsMax: 5_000,
-  });
+  store = await openTestStore();
+  database = store.database;
   passwordHash = String(await openPasswords().hash('correct horse'));
 });
 
-afterAll(async () => {
-  await database.close();
-  await testDatabase.close();
-});
+afterAll(() => store?.close());
 
 describe('a login', () => {
   test.each([

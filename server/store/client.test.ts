@@ -12,26 +12,17 @@ import {
   rotateSecret,
   updateClient,
 } from '#server/store/client.ts';
-import { type Database, openDatabase } from '#server/store/database.ts';
-import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
+import type { Database } from '#server/store/database.ts';
+import { openTestStore, type TestStore } from '#server/testing/records.ts';
 import type { SecretHash } from '#tokens/secret.ts';
 
-let cluster: TestDatabase;
+let store: TestStore;
 let database: Database;
 beforeAll(async () => {
-  cluster = await createTestDatabase();
-  database = openDatabase({
-    url: cluster.urls.server,
-    applicationName: 'gatehouse-pool',
-    connectionsMax: 8,
-    connectMsMax: 5000,
-    statementMsMax: 10_000,
-  });
+  store = await openTestStore();
+  database = store.database;
 });
-afterAll(async () => {
-  await database?.close();
-  await cluster?.close();
-});
+afterAll(() => store?.close());
 
 function metadataOf(clientId: string, fields: Record<string, unknown> = {}) {
   const parsed = parseClientMetadata(fields, clientId);

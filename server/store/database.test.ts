@@ -1,9 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { getClient, listClients } from '#server/store/client.ts';
 import { areDead, poll } from '#server/store/fact.ts';
-import type { Mortal } from '#server/store/feed.ts';
 import { readReference } from '#server/store/flow-reference.ts';
 import { giveGrants } from '#server/store/grant.ts';
 import { redeemCodes } from '#server/store/redemption.ts';
@@ -19,6 +17,7 @@ import {
   newAttempt,
   newChain,
   newGrant,
+  newMortal,
   newSession,
   openTestStore,
   type TestStore,
@@ -41,18 +40,7 @@ afterAll(async () => {
 const session = newSession();
 const grant = newGrant(session);
 const chain = newChain(grant);
-const mortal: Mortal = {
-  tokenId: randomUUID(),
-  chainId: chain.id,
-  grantId: grant.id,
-  grantVersion: 1,
-  sessionId: session.id,
-  online: false,
-  subject: session.subject,
-  clientId: session.clientId,
-  loginBorn: 0,
-  grantBorn: 0,
-};
+const mortal = newMortal({ chainId: chain.id, grantId: grant.id, sessionId: session.id });
 
 /** What each request of the hot path asks PostgreSQL, and what holds the lock of the facts. */
 const hotPath: readonly (readonly [string, (database: Database) => Promise<unknown>])[] = [

@@ -5,7 +5,7 @@ import { areDead, factsOf, factsPerPoll, type PollRow, poll } from '#server/stor
 import type { Mortal } from '#server/store/feed.ts';
 import { narrowGrant } from '#server/store/narrowing.ts';
 import { type NewRevocation, revokeAll } from '#server/store/revocation.ts';
-import { openTestStore, type TestStore, writeLogin } from '#server/testing/records.ts';
+import { newMortal, openTestStore, type TestStore, writeLogin } from '#server/testing/records.ts';
 
 let store: TestStore;
 beforeAll(async () => {
@@ -58,19 +58,9 @@ async function mortalOf(over: Partial<Mortal> = {}): Promise<Mortal> {
   const { chain, grant, session } = await writeLogin(store.database, {
     session: { clientId: `app-${randomUUID()}` },
   });
-  return {
-    tokenId: randomUUID(),
-    chainId: chain.id,
-    grantId: grant.id,
-    grantVersion: 1,
-    sessionId: session.id,
-    online: false,
-    subject: session.subject,
-    clientId: session.clientId,
-    loginBorn: 0,
-    grantBorn: 0,
-    ...over,
-  };
+  const { subject, clientId } = session;
+  const ids = { chainId: chain.id, grantId: grant.id, sessionId: session.id, subject, clientId };
+  return newMortal({ ...ids, ...over });
 }
 
 describe('memory and PostgreSQL judge the same tokens alike (hot path 6)', () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { type Database, openDatabase } from '#server/store/database.ts';
+import type { Mortal } from '#server/store/feed.ts';
 import { giveGrants, type NewGrant } from '#server/store/grant.ts';
 import { type NewChain, redeemCodes } from '#server/store/redemption.ts';
 import type { RefreshAttempt } from '#server/store/refresh.ts';
@@ -54,6 +55,23 @@ export function newSession(over: Partial<NewSession> = {}): NewSession {
     idpSessionId: null,
     lifetimeSeconds: daySeconds,
     clientId: 'app',
+    ...over,
+  };
+}
+
+/** What an access token carries of a login of its own, unless `over` says otherwise. */
+export function newMortal(over: Partial<Mortal> = {}): Mortal {
+  return {
+    tokenId: randomUUID(),
+    chainId: randomUUID(),
+    grantId: randomUUID(),
+    grantVersion: 1,
+    sessionId: randomUUID(),
+    online: false,
+    subject: `user-${randomUUID()}`,
+    clientId: `app-${randomUUID()}`,
+    loginBorn: 0,
+    grantBorn: 0,
     ...over,
   };
 }
