@@ -6,6 +6,7 @@ import { newId } from '#server/identifiers.ts';
 import { refreshMacSet, sealSets } from '#server/keys/slots.ts';
 import { withClient } from '#server/postgres/cluster.ts';
 import { insertEntries } from '#server/store/audit.ts';
+import { factLock } from '#server/store/fact-lock.ts';
 
 /** So far the counter of facts moves: past whatever was numbered in the writes that were lost. */
 export const seqJump = 2 ** 40;
@@ -174,7 +175,7 @@ function noteOf(
 async function begin(client: pg.Client, note: () => Promise<void>): Promise<number> {
   return inTransaction(client, async () => {
     await note();
-    await client.query('select pg_advisory_xact_lock(4744001)');
+    await client.query('select pg_advisory_xact_lock($1)', [factLock]);
     const under = await client.query<{ seq: string | null }>(
       'select recovery_seq as seq from control for update',
     );
@@ -247,7 +248,7 @@ async function inSlices(
 function end(client: pg.Client, counterOnly: boolean, note: () => Promise<void>): Promise<void> {
   return inTransaction(client, async () => {
     await note();
-    await client.query('select pg_advisory_xact_lock(4744001)');
+    await client.query('select pg_advisory_xact_lock($1)', [factLock]);
     const { rows } = await client.query<{ seq: string }>(
       `insert into fact (seq, kind, target, reason, expires_at)
        values (nextval('fact_seq'), 'keys_changed', $1, 'recovered', now() + interval '1 day')

@@ -4,6 +4,7 @@ import { type ClientMetadata, clientOf } from '#core/client-metadata.ts';
 import { newId } from '#server/identifiers.ts';
 import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
+import { locked } from '#server/store/fact-lock.ts';
 import type { SecretHash, SecretScheme } from '#tokens/secret.ts';
 
 /** A client with the hashes of its secrets, newest first: what authenticates and decides. */
@@ -33,11 +34,9 @@ const rfc3339 = (column: string) =>
   `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const times = `${rfc3339('c.created_at')} as created_at, ${rfc3339('c.updated_at')} as updated_at`;
 
-// Every change tells the feed in the same statement. The lock comes before rows are touched and
-// before the fact is numbered (server/store/revocation.ts), so changes of clients follow each other.
-const locked = `locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), ${lifetime}`;
+// Every change tells the feed in the same statement, under the lock of the facts: changes of clients
+// follow each other.
+const begun = `${locked}, ${lifetime}`;
 const told = (kind: 'client' | 'client_changed', changed: string) => `
 numbered as materialized (
   select nextval('fact_seq') as seq, h.client_id
@@ -52,7 +51,7 @@ numbered as materialized (
 const insert: Statement = {
   name: 'insert_client',
   text: `
-with ${locked}, made as (
+with ${begun}, made as (
   insert into client as c (client_id, metadata, client_name, owner, disabled)
   select $1::text, $2::jsonb, $3::text, $4::text, $5::boolean from locked l where l.held
   on conflict (client_id) do nothing
@@ -114,7 +113,7 @@ export async function getClient(
 const update: Statement = {
   name: 'update_client',
   text: `
-with ${locked}, changed as (
+with ${begun}, changed as (
   update client c set metadata = $2::jsonb, client_name = $3, owner = $4, disabled = $5,
     updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
   from locked l
@@ -170,7 +169,7 @@ const ranked = `ranked as (
 const rotate: Statement = {
   name: 'rotate_client_secret',
   text: `
-with ${locked}, ${touched}, ${ranked}, dropped as (
+with ${begun}, ${touched}, ${ranked}, dropped as (
   delete from client_secret s using ranked r, touched h
   where s.id = r.id and r.rank > ${rotatedSecretsMax}
 ), retired as (
@@ -202,7 +201,7 @@ export async function rotateSecret(
 const dropRotated: Statement = {
   name: 'drop_rotated_client_secrets',
   text: `
-with ${locked}, ${touched}, ${ranked}, dropped as (
+with ${begun}, ${touched}, ${ranked}, dropped as (
   delete from client_secret s using ranked r, touched h
   where s.id = r.id and r.rank > 1
 ), ${told('client_changed', 'touched')}
@@ -222,7 +221,7 @@ export async function dropRotatedSecrets(
 const remove: Statement = {
   name: 'delete_client',
   text: `
-with ${locked}, gone as (
+with ${begun}, gone as (
   delete from client c using locked l
   where l.held and c.client_id = $1
   returning c.client_id

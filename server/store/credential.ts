@@ -1,4 +1,5 @@
 import type { Database, Statement } from '#server/store/database.ts';
+import { locked } from '#server/store/fact-lock.ts';
 
 /** What an admin credential opens (docs/admin-credentials.md). */
 export const adminRoles = ['handshake', 'clients', 'keys', 'metrics', 'audit', 'all'] as const;
@@ -74,9 +75,7 @@ export async function findCredential(
 const remove: Statement = {
   name: 'delete_admin_credential',
   text: `
-with locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), gone as (
+with ${locked}, gone as (
   delete from admin_credential a using locked l
   where l.held and a.id = $1::uuid
   returning a.id

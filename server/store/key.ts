@@ -1,4 +1,5 @@
 import type { Database, Statement } from '#server/store/database.ts';
+import { locked } from '#server/store/fact-lock.ts';
 
 /** One row of table `key`; times in milliseconds of the database's clock. */
 export interface KeyRow {
@@ -84,12 +85,8 @@ export async function readSet(database: Database, setName: string): Promise<read
   return (await database.query<LoadedRow>(keysOfSet, [setName])).map(rowOf);
 }
 
-// Every change of keys tells the feed in the same statement. The lock is taken before the fact is
-// numbered, as for revocations (server/store/revocation.ts), and before rows are touched, so that
-// no two statements wait for each other. Nodes need the fact only until they next read the table.
-const locked = `locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-)`;
+// Every change of keys tells the feed in the same statement, under the lock of the facts. Nodes need
+// the fact only until they next read the table.
 const tell = (changed: string) => `told as (
   insert into fact (seq, kind, target, expires_at)
   select nextval('fact_seq'), 'keys_changed', c.set_name, now() + interval '1 day'

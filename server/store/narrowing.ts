@@ -1,5 +1,6 @@
 import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
+import { locked } from '#server/store/fact-lock.ts';
 
 /** A living grant as an administrator is about to narrow it. */
 export interface NarrowableGrant {
@@ -43,7 +44,7 @@ export async function readGrant(
 
 /**
  * Takes from a grant whatever is not among what remains, raises its version and tells the feed, in
- * one statement under the lock of the facts (server/store/revocation.ts). The grant keeps the fact's
+ * one statement under the lock of the facts. The grant keeps the fact's
  * number twice: as its cut, so that flows and codes born before change nothing, and with each name
  * that it lost, so that a chain born before does not get it back by a later consent. The row is
  * judged as it is when its lock is held: a consent that added something meanwhile loses it again.
@@ -51,9 +52,7 @@ export async function readGrant(
 const narrow: Statement = {
   name: 'grant_narrow',
   text: `
-with locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), ${lifetime}, numbered as materialized (
+with ${locked}, ${lifetime}, numbered as materialized (
   select nextval('fact_seq') as seq
   from locked l
   where l.held and exists (select from "grant" g where g.id = $1 and g.revoked_at is null)

@@ -2,6 +2,7 @@ import type { RevocationTrail } from '#server/audit/entry.ts';
 import { newId } from '#server/identifiers.ts';
 import { lifetime } from '#server/store/control.ts';
 import type { Database, Statement } from '#server/store/database.ts';
+import { locked } from '#server/store/fact-lock.ts';
 import type { RevocationKind } from '#server/store/feed.ts';
 import { nothing } from '#server/store/withdrawal.ts';
 
@@ -21,16 +22,13 @@ export interface NewRevocation {
 }
 
 /**
- * Makes revocations true in their rows and tells the feed, in one statement. The advisory lock is
- * taken before the first fact is numbered, so commit order is seq order and a poll for
- * `seq > cursor` misses nothing (hot path 6). 4744001 names that lock everywhere.
+ * Makes revocations true in their rows and tells the feed, in one statement, under the lock of the
+ * facts.
  */
 const revoke: Statement = {
   name: 'revoke',
   text: `
-with locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), ${lifetime}, input as materialized (
+with ${locked}, ${lifetime}, input as materialized (
   select i.kind, i.target, i.reason, i.expires_at,
     case when i.kind in ('chain', 'grant', 'session', 'sign_out') then i.target::uuid end as id,
     i.entry_id, i.action, i.actor_kind, i.actor, i.request_id, i.address

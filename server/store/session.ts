@@ -37,6 +37,16 @@ export type SessionOutcome =
     }
   | { readonly kind: 'dead' | 'taken' };
 
+/** Whether a grant is to be remembered, and lives. */
+const isRemembered = `g.remember and g.revoked_at is null
+    and (g.remember_until is null or g.remember_until > now())
+    and not exists (
+      select from cutoff k
+      where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born offset 0)
+    and not exists (
+      select from cutoff k
+      where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born offset 0)`;
+
 /**
  * Inserts logins, one per flow, and reads what the subject remembered for the client: the first of
  * the three statements of a login. Probes cutoff, session by id, grant by (subject, client).
@@ -70,15 +80,7 @@ left join inserted n on n.id = i.id
 left join lateral (
   select greatest(g.grant_born, g.cut_seq) as grant_born, g.remembered_scope, g.remembered_audience
   from "grant" g
-  where g.subject = i.subject and g.client_id = i.client_id
-    and g.remember and g.revoked_at is null
-    and (g.remember_until is null or g.remember_until > now())
-    and not exists (
-      select from cutoff k
-      where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born offset 0)
-    and not exists (
-      select from cutoff k
-      where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born offset 0)
+  where g.subject = i.subject and g.client_id = i.client_id and ${isRemembered}
   limit 1
 ) g on true`,
 };
@@ -189,15 +191,7 @@ select s.id, s.subject, s.login_born,
   s.acr, s.amr, s.remember,
   greatest(g.grant_born, g.cut_seq) as grant_born, g.remembered_scope, g.remembered_audience
 from session s
-left join "grant" g on g.subject = s.subject and g.client_id = $2
-  and g.remember and g.revoked_at is null
-  and (g.remember_until is null or g.remember_until > now())
-  and not exists (
-    select from cutoff k
-    where k.kind = 'subject' and k.target = g.subject and k.seq > g.login_born offset 0)
-  and not exists (
-    select from cutoff k
-    where k.kind = 'client' and k.target = g.client_id and k.seq > g.grant_born offset 0)
+left join "grant" g on g.subject = s.subject and g.client_id = $2 and ${isRemembered}
 where s.id = $1 and s.ended_at is null and s.revoked_at is null and s.expires_at > now()
   and not exists (
     select from cutoff k

@@ -1,6 +1,7 @@
 import { newId } from '#server/identifiers.ts';
 import { lifetime } from '#server/store/control.ts';
 import { type Database, DatabaseUnavailable, type Statement } from '#server/store/database.ts';
+import { locked } from '#server/store/fact-lock.ts';
 
 // A consent or a login that was accepted is no row yet while the browser is on its way back with it.
 // What is withdrawn meanwhile must not begin afterwards (hot path 6): so a withdrawal leaves
@@ -24,9 +25,7 @@ const isSignedIn = `exists (
 const withdraw: Statement = {
   name: 'consent_withdraw',
   text: `
-with locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), ${lifetime}, numbered as materialized (
+with ${locked}, ${lifetime}, numbered as materialized (
   select nextval('fact_seq') as seq
   from locked l
   where l.held and (
@@ -75,9 +74,7 @@ const cutUnderWay = (
 ): Statement => ({
   name,
   text: `
-with locked as materialized (
-  select pg_advisory_xact_lock(4744001) is not null as held
-), ${lifetime}, numbered as materialized (
+with ${locked}, ${lifetime}, numbered as materialized (
   select nextval('fact_seq') as seq from locked l where l.held and ${only}
 ), cut as (
   insert into cutoff as k (kind, target, seq, ${column})
