@@ -4,14 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Places } from '#migrate/blue-green/run.ts';
+import type { Ended } from '#migrate/testing/databases.ts';
 import { type Point, pointParameter, stopMark } from './point.ts';
-
-/** How a tool ended. */
-export interface Ended {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly output: string;
-}
 
 /** A tool as an operator starts it, which may stop itself at a point. */
 export interface Tool {
