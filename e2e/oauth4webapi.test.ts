@@ -63,6 +63,25 @@ describe('oauth4webapi, unchanged', () => {
     return { verifier, state, callback: callback ?? new URL(redirectUri) };
   }
 
+  /** The tokens for what {@link authorize} brought back. */
+  async function redeem(
+    registered: RegisteredClient,
+    { verifier, state, callback }: Awaited<ReturnType<typeof authorize>>,
+    options: oauth.TokenEndpointRequestOptions = insecure,
+  ) {
+    const client: oauth.Client = { client_id: registered.id };
+    const response = await oauth.authorizationCodeGrantRequest(
+      as,
+      client,
+      authenticationOf(registered),
+      oauth.validateAuthResponse(as, client, callback, state),
+      redirectUri,
+      verifier,
+      options,
+    );
+    return oauth.processAuthorizationCodeResponse(as, client, response);
+  }
+
   test('RFC 8414 §3, OIDC Discovery §4: both documents, and they say the same', async () => {
     expect(await discover('oauth2')).toEqual(as);
   });
@@ -169,25 +188,13 @@ describe('oauth4webapi, unchanged', () => {
     const registered = await deployment.register({ access_token_strategy: 'jwt' });
     const client: oauth.Client = { client_id: registered.id };
     const authentication = authenticationOf(registered);
-    const { verifier, state, callback } = await authorize(registered, [
+    const authorized = await authorize(registered, [
       ['scope', 'offline_access api.read'],
       ['resource', first],
       ['resource', second],
     ]);
     const narrowed = { ...insecure, additionalParameters: { resource: first } };
-    const tokens = await oauth.processAuthorizationCodeResponse(
-      as,
-      client,
-      await oauth.authorizationCodeGrantRequest(
-        as,
-        client,
-        authentication,
-        oauth.validateAuthResponse(as, client, callback, state),
-        redirectUri,
-        verifier,
-        narrowed,
-      ),
-    );
+    const tokens = await redeem(registered, authorized, narrowed);
     expect(claimsOf(tokens.access_token).aud).toEqual([first]);
     const refresh = async (options: oauth.TokenEndpointRequestOptions) =>
       oauth.processRefreshTokenResponse(
@@ -211,25 +218,11 @@ describe('oauth4webapi, unchanged', () => {
   test('RFC 9068 §4: an API accepts the JWT, and no JWT of another kind', async () => {
     const audience = 'https://api.example/v1';
     const registered = await deployment.register({ access_token_strategy: 'jwt' });
-    const client: oauth.Client = { client_id: registered.id };
-    const authentication = authenticationOf(registered);
-    const { verifier, state, callback } = await authorize(registered, [
+    const authorized = await authorize(registered, [
       ['scope', 'openid api.read'],
       ['resource', audience],
     ]);
-    const tokens = await oauth.processAuthorizationCodeResponse(
-      as,
-      client,
-      await oauth.authorizationCodeGrantRequest(
-        as,
-        client,
-        authentication,
-        oauth.validateAuthResponse(as, client, callback, state),
-        redirectUri,
-        verifier,
-        insecure,
-      ),
-    );
+    const tokens = await redeem(registered, authorized);
     const validate = (token: string, aud = audience) =>
       oauth.validateJwtAccessToken(
         as,
