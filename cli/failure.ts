@@ -1,6 +1,6 @@
 import { MigrationRefused } from '#migrate/online/refused.ts';
 import { ConfigError } from '#server/config/config.ts';
-import { DatabaseRestored } from '#server/history.ts';
+import { DatabaseRestored } from '#server/feed/history.ts';
 import { KeysError } from '#server/keys/master.ts';
 import { EmbeddedPostgresError } from '#server/postgres/embedded-error.ts';
 import { RecoveryRefused } from '#server/recovery.ts';

@@ -13,7 +13,8 @@ import { baseUrl, type Config, ConfigError, insecureWarnings } from '#server/con
 import { variableName } from '#server/config/names.ts';
 import type { Engine } from '#server/engine.ts';
 import { armFailpoints, withFailpoints } from '#server/failpoints.ts';
-import { openFeed } from '#server/feed.ts';
+import { openFeed } from '#server/feed/feed.ts';
+import { openPositionFile } from '#server/feed/position.ts';
 import { createAdminGate } from '#server/http/admin/authentication.ts';
 import { redirectTo } from '#server/http/authorization/authorization-answer.ts';
 import type { Ctx, Env } from '#server/http/frame/answer.ts';
@@ -28,7 +29,6 @@ import { createRateLimits } from '#server/operation/rate-limits.ts';
 import { startSweeper } from '#server/operation/sweeper.ts';
 import { openTracing } from '#server/operation/tracing.ts';
 import { ensurePairwiseSalt } from '#server/pairwise-salt.ts';
-import { openPositionFile } from '#server/position.ts';
 import { releasedMigrations, schemaLockKey } from '#server/schema/migrate.ts';
 import { raiseAccessSeconds } from '#server/store/control.ts';
 import { type Database, openDatabase } from '#server/store/database.ts';

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openFeed } from '#server/feed.ts';
-import { DatabaseRestored } from '#server/history.ts';
+import { openFeed } from '#server/feed/feed.ts';
+import { DatabaseRestored } from '#server/feed/history.ts';
+import type { PositionFile } from '#server/feed/position.ts';
 import { createLog } from '#server/operation/log.ts';
 import { createMetrics } from '#server/operation/metrics.ts';
 import { type Database, openDatabase } from '#server/store/database.ts';
@@ -12,7 +13,6 @@ import { revokeAll } from '#server/store/revocation.ts';
 import { resumeSession } from '#server/store/session.ts';
 import { createTestDatabase, type TestDatabase } from '#server/testing/harness.ts';
 import { newAttempt, writeLogin } from '#server/testing/records.ts';
-import type { PositionFile } from './position.ts';
 import { lookAtRecovery, RecoveryRefused, recover, seqJump } from './recovery.ts';
 
 let db: TestDatabase;

@@ -46,7 +46,9 @@ export const dependencyRules: readonly IForbiddenRuleType[] = [
     name: 'engine-knows-no-identity',
     comment: 'the engine knows `sub`, a string; only what wires the processes imports identity',
     severity: 'error',
-    from: { path: ['^server/(http|store|keys|operation|schema|postgres|config)/', '^tokens/'] },
+    from: {
+      path: ['^server/(feed|http|store|keys|operation|schema|postgres|config)/', '^tokens/'],
+    },
     to: { path: '^server/identity/' },
   },
   {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { createRevocationSet, type RevocationSet } from '#server/revocations.ts';
+import { createRevocationSet, type RevocationSet } from '#server/feed/revocations.ts';
 import type { Fact, Mortal, RevocationKind } from '#server/store/feed.ts';
 import { startOwnPostgres } from '#server/testing/own-postgres.ts';
 import { cpuSecondsOf, residentBytes } from '../measure/processes.ts';

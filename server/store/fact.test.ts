@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createRevocationSet } from '#server/revocations.ts';
+import { createRevocationSet } from '#server/feed/revocations.ts';
 import { areDead, factsOf, factsPerPoll, type PollRow, poll } from '#server/store/fact.ts';
 import type { Mortal } from '#server/store/feed.ts';
 import { narrowGrant } from '#server/store/narrowing.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createAudit } from '#server/audit/audit.ts';
 import { createClientCache } from '#server/clients.ts';
 import { loadConfig } from '#server/config/config.ts';
-import { openFeed } from '#server/feed.ts';
+import { openFeed } from '#server/feed/feed.ts';
 import { openKeys } from '#server/keys/keys.ts';
 import type { Node } from '#server/node.ts';
 import { createLog } from '#server/operation/log.ts';

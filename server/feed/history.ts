@@ -1,5 +1,5 @@
-import type { FeedPosition } from '#server/position.ts';
 import type { Fact } from '#server/store/feed.ts';
+import type { FeedPosition } from './position.ts';
 
 /** The database is not in the history that this node knows; it answers nothing until a restart. */
 export class DatabaseRestored extends Error {

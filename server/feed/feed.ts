@@ -1,8 +1,6 @@
 import pg from 'pg';
-import { createHistory, DatabaseRestored, type History } from '#server/history.ts';
 import type { Log } from '#server/operation/log.ts';
 import type { Metrics } from '#server/operation/metrics.ts';
-import type { PositionFile } from '#server/position.ts';
 import { createBatch } from '#server/store/batch.ts';
 import { type Database, DatabaseUnavailable, plannerOptions } from '#server/store/database.ts';
 import {
@@ -15,6 +13,8 @@ import {
 } from '#server/store/fact.ts';
 import type { Fact, Feed, Mortal } from '#server/store/feed.ts';
 import { createFactMemory, type FactMemory } from './fact-memory.ts';
+import { createHistory, DatabaseRestored, type History } from './history.ts';
+import type { PositionFile } from './position.ts';
 
 /** A watermark older than this answers nothing; whoever reports a revocation waits as long. */
 export const freshMsMax = 50;

@@ -1,7 +1,7 @@
+import type { Log } from '#server/operation/log.ts';
+import type { Metrics } from '#server/operation/metrics.ts';
 import { asError } from '#server/store/database.ts';
 import type { Fact, Mortal } from '#server/store/feed.ts';
-import type { Log } from './operation/log.ts';
-import type { Metrics } from './operation/metrics.ts';
 import { createRevocationSet, type RevocationSet } from './revocations.ts';
 
 export interface FactMemoryOptions {
