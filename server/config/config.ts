@@ -265,11 +265,6 @@ export function insecureWarnings(config: Config): string[] {
       !isLoopbackHost(config.adminHost) &&
       `The admin listener on ${config.adminHost} speaks plain HTTP: ` +
         'admin credentials cross the network in clear unless a proxy ends TLS before it.',
-    config.dynamicRegistration === 'open' &&
-      !onLoopback(config.issuer) &&
-      `${name('dynamicRegistration')} is open: anybody may register clients.`,
-    config.outboundAllow.length > 0 &&
-      `${name('outboundAllow')} lets outbound requests reach ${config.outboundAllow.join(', ')}.`,
     everywhere.length > 0 &&
       `${name('trustedProxies')} has ${everywhere.join(', ')}: everybody may claim any address.`,
     (config.adminToken?.length ?? 24) < 24 &&

@@ -100,8 +100,8 @@ export const settings = z.strictObject({
   logoutUrl: page('to confirm signing out', '/ui/logout'),
   errorUrl: page('when an error cannot be sent to the app', '/ui/error'),
   postLogoutUrl: page('after signing out, when the app names no page', '/ui/signed-out'),
-  deviceUrl: page('to enter the code of a device', '/ui/device'),
-  deviceDoneUrl: page('when a device has been connected', '/ui/device/done'),
+  deviceUrl: page('to enter the code of a device (not yet)', '/ui/device'),
+  deviceDoneUrl: page('when a device has been connected (not yet)', '/ui/device/done'),
 
   idTokenAlg: setting(choice('RS256', 'PS256', 'ES256', 'EdDSA'), 'RS256', {
     about: 'Signs ID tokens of clients that registered no algorithm of their own.',
@@ -137,7 +137,9 @@ export const settings = z.strictObject({
 
   signUp: setting(onOff, false, { about: 'Lets people make an account on the login page.' }),
   dynamicRegistration: optional(choice('off', 'token', 'open'), {
-    about: 'Who may register clients (RFC 7591): nobody, holders of a token, or anybody.',
+    about:
+      'Who may register clients by RFC 7591: nobody, holders of a token, or anybody. ' +
+      '(Not yet: there is no such door.)',
     shown: 'open on a loopback issuer, else off',
   }),
   rateLimits: setting(onOff, true, { about: 'Limits requests per client and per address.' }),
@@ -148,7 +150,9 @@ export const settings = z.strictObject({
     about: 'Proxies whose X-Forwarded-For is believed.',
   }),
   outboundAllow: setting(list(cidr, 100), [], {
-    about: 'Private or loopback ranges that outbound requests may reach all the same.',
+    about:
+      'Private or loopback ranges that outbound requests may reach all the same. ' +
+      '(Not yet: there are none.)',
   }),
   extraCa: optional(path, {
     about: 'Certificates (PEM) that outbound requests trust beside the public ones.',
