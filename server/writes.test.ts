@@ -23,7 +23,7 @@ afterAll(async () => {
   await here?.close();
 });
 
-// The model: what the design says must live, in steps instead of times. 0: never.
+// The model: what must live by the rules of docs/hot-path.md, in steps instead of times. 0: never.
 interface Cut {
   at: number;
 }
