@@ -6,7 +6,7 @@ import type { NewGrant } from '#server/store/grant.ts';
 import type { NewChain } from '#server/store/redemption.ts';
 import type { NewSession } from '#server/store/session.ts';
 import { openTestNode, type TestNode } from '#server/testing/node.ts';
-import { newAttempt, newChain, newGrant, newSession } from '#server/testing/records.ts';
+import { newAttempt, newChain, newGrant, newSession, writeLogin } from '#server/testing/records.ts';
 import { createWrites, type Writes } from './writes.ts';
 
 let here: TestNode;
@@ -306,3 +306,15 @@ test('R4: no order of operations, on two nodes, lets a revoked thing be active a
     { numRuns: 30 },
   );
 }, 120_000);
+
+test.each([[['session', 'sign_out'] as const], [['sign_out', 'session'] as const]])(
+  'R4: a login that is revoked and signed out at the same moment is revoked: %j',
+  async (kinds) => {
+    const [at] = writes;
+    const { session, chain } = await writeLogin(here.node.database);
+    const end = (kind: 'session' | 'sign_out') =>
+      at.revoke({ kind, target: session.id, reason: 'test', expiresAt: null });
+    await Promise.all(kinds.map(end));
+    expect(await at.refresh(newAttempt(chain))).toEqual({ kind: 'dead' });
+  },
+);

@@ -54,7 +54,7 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
     (g) => `${g.subject}\n${g.clientId}`,
     giveGrants,
   );
-  const revoke = kind<NewRevocation, true>('revoke', (r) => `${r.kind}\n${r.target}`, revokeAll);
+  const revoke = kind<NewRevocation, true>('revoke', revokedRow, revokeAll);
 
   return {
     redeem,
@@ -65,6 +65,14 @@ export function createWrites(database: Database, metrics: Metrics): Writes {
       await revoke(revocation);
     },
   };
+}
+
+/**
+ * What a revocation changes. A login's revocation and its signing out change one row, and of two
+ * changes of a row in one statement PostgreSQL makes one, and forgets the other without a word.
+ */
+function revokedRow({ kind, target }: NewRevocation): string {
+  return `${kind === 'sign_out' ? 'session' : kind}\n${target}`;
 }
 
 function isSettled<O extends { readonly kind: string }>(
