@@ -54,6 +54,7 @@ async function main(): Promise<number> {
 function conclude(run: Run, judged: boolean): number {
   if (!judged) return exitCodes.holds;
   const verdicts = judge(run);
+  if (verdicts.length === 0) console.error('Nothing was judged: none of this has a goal.');
   for (const { holds, sentence } of verdicts) {
     console.error(`${holds ? 'ok   ' : 'SHORT'} ${sentence}`);
   }

@@ -19,3 +19,7 @@ test('a run that would use its rows up is refused before anything is seeded', ()
   );
   expect(shortageOf({ ...plan, rows: [3_000_000, 10_000] })).toMatch(/the smallest first/);
 });
+
+test('a single size, of which nothing could be judged, is refused', () => {
+  expect(shortageOf({ ...plan, rows: [3_000_000] })).toMatch(/two sizes/);
+});

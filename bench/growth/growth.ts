@@ -51,6 +51,7 @@ const settings = {
  */
 export function shortageOf({ rows, runs, cpu }: GrowthPlan): string | undefined {
   const needed = operations.length * (runs + warmRuns);
+  if (rows.length < 2) return 'Give two sizes at least: they are compared.';
   const sorted = rows.toSorted((a, b) => a - b);
   if (rows.some((one, at) => one !== sorted[at])) return 'Give the sizes the smallest first.';
   const logins = flowsInHalf(rows[0] ?? 0);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSoakReport } from '../report/soak-report.ts';
 import { minuteOf, resultsDirectory, writeResult } from '../results.ts';
-import { type Judged, runSoak } from './soak.ts';
+import { isServed, type Judged, runSoak } from './soak.ts';
 
 const usage = `npm run soak -- [options]
 
@@ -15,7 +15,7 @@ const usage = `npm run soak -- [options]
 
 Example: npm run soak -- --minutes 1.5 --output /tmp/soak.json
 
-Exit code: 0 all is flat, 1 something grows or is too noisy to tell, 2 a wrong answer or a failed run.`;
+Exit code: 0 all is flat, 1 something grows, is too noisy to tell, or 503 to one in a thousand, 2 a wrong answer or a failed run.`;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -44,10 +44,12 @@ async function main(): Promise<number> {
     `${soak.operations} operations, every answer right, ${soak.unavailable} times 503; written to ${file}`,
   );
   for (const judged of soak.judged) console.log(sentenceOf(judged));
+  const served = isServed(soak);
+  if (!served) console.log('Too many were answered 503: it was not the load that was asked for.');
   if (values.report === true) {
     for (const path of await writeSoakReport(soak, file)) console.log(path);
   }
-  return soak.judged.every(({ trend }) => trend.verdict === 'flat') ? 0 : 1;
+  return served && soak.judged.every(({ trend }) => trend.verdict === 'flat') ? 0 : 1;
 }
 
 function sentenceOf({ name, unit, trend }: Judged): string {

@@ -41,6 +41,14 @@ export interface Judged extends Series {
   readonly trend: Trend;
 }
 
+/** At a part of its capacity a server has no reason for more. */
+const unavailableShareMax = 0.001;
+
+/** False: the load that was asked for was answered with 503 instead, so what is flat says nothing. */
+export function isServed({ operations, unavailable }: Pick<Soak, 'operations' | 'unavailable'>) {
+  return unavailable <= operations * unavailableShareMax;
+}
+
 const lanesPerProcess = 128;
 const samplesMax = 180;
 const sampleSecondsMin = 0.5;
@@ -50,8 +58,9 @@ const capacityShare = 0.1;
 /** Operators are busy so often; every so many times they make a signing key. */
 const operateSecondsMax = 10;
 const operationsPerKey = 30;
-/** Garbage is collected so often, or at twenty-fourths of a short soak. */
+/** Garbage is collected so often; in a short soak more often, but not all the time. */
 const collectSecondsMax = 30;
+const collectSecondsMin = 2;
 const collectionsMin = 24;
 
 /** Drives a server at part of its capacity, with everything that happens in production. */
@@ -59,7 +68,8 @@ export function runSoak(options: SoakOptions): Promise<Soak> {
   return withStopped(async (started) => {
     const { minutes, processes } = options;
     const seconds = minutes * 60;
-    const collectSeconds = Math.min(collectSecondsMax, seconds / collectionsMin);
+    const often = Math.max(collectSecondsMin, seconds / collectionsMin);
+    const collectSeconds = Math.min(collectSecondsMax, often);
     const memory = started(await watchMemory(collectSeconds * 1000));
     const { nodeArgs } = memory;
     const deployment = started(await startGatehouse({ processes, nodeArgs }));
