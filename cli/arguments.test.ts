@@ -35,6 +35,7 @@ describe('a command line that makes sense', () => {
     expect(input.text('scope')).toBeUndefined();
     expect(inputOf('client show my-app').input.operand(0)).toBe('my-app');
     expect(inputOf('client create --file -').input.text('file')).toBe('-');
+    expect(inputOf('key delete -- s -Ab3').input.operand(1)).toBe('-Ab3');
     expect(inputOf('serve --workers 4').input.text('workers')).toBe('4');
   });
 });
@@ -78,6 +79,7 @@ describe('a command line that is wrong says what is right', () => {
     ['--workers 2', '--workers belongs behind a command: "serve --help".'],
     ['serve --worker 2', '"serve" has no option --worker; did you mean --workers?'],
     ['serve --frobnicate', '"serve" has no option --frobnicate; "help serve" lists what it takes.'],
+    ['key delete s -Ab3', 'behind "--": key delete -- <set> <kid>'],
     ['serve --workers', '--workers needs a value: --workers N.'],
     ['serve --workers --pretty', '--workers needs a value: --workers N.'],
     ['serve --pretty=yes', '--pretty takes no value.'],

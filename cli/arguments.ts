@@ -116,6 +116,12 @@ function unknownOption(
     Object.keys(options).map((name) => `--${name}`),
   );
   const sentence = `"${command.name}" has no option ${written}`;
+  // The id of a key is base64url: one in 64 begins with a dash.
+  if (/^-[^-]/.test(written) && command.operands !== undefined) {
+    const operands = command.operands.map(({ name }) => ` <${name}>`).join('');
+    const instead = `what begins with "-" itself comes behind "--": ${command.name} --${operands}`;
+    return `${sentence}; ${instead}`;
+  }
   return meant === undefined
     ? `${sentence}; "help ${command.name}" lists what it takes.`
     : `${sentence}; did you mean ${meant}?`;
