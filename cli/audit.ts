@@ -36,7 +36,10 @@ export async function auditList(input: Input, terminal: Terminal): Promise<numbe
   return 0;
 }
 
-/** The entries so far, oldest first, then each as it comes, a line each, until it is interrupted. */
+/**
+ * The entries so far, oldest first, then each as it comes, a line each, until it is interrupted or
+ * nobody reads them any more (`| head`).
+ */
 async function follow(
   admin: Admin,
   input: Input,
@@ -71,8 +74,12 @@ async function follow(
     countMax = limitMax;
   }
 
+  let isRead = true;
+  process.stdout.once('error', () => {
+    isRead = false;
+  });
   await look();
-  for (let isAway = false; ; ) {
+  for (let isAway = false; isRead; ) {
     await sleep(followMs);
     try {
       await look();
@@ -84,6 +91,7 @@ async function follow(
       isAway = true;
     }
   }
+  return 0;
 }
 
 /** When the newest entry of the log was made, in ms; 0 where it is empty. */

@@ -1,5 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishProgram, runProgram } from '#server/testing/program.ts';
 import { type Deployment, deploy, type Json, type RegisteredClient } from './deployment.ts';
@@ -253,6 +256,24 @@ describe('gatehouse audit', () => {
     const { stdout } = await follower.ended();
     expect(stdout.split(`client ${id}`)).toHaveLength(2);
   });
+});
+
+test('--follow ends when nobody reads it any more', async () => {
+  const line = '"$0" cli/main.ts audit list --follow --limit 1 | head -n 1';
+  const piped = spawn('sh', ['-c', line, process.execPath], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    env: { PATH: '/usr/bin:/bin', ...environment() },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  await once(piped.stdout, 'data');
+  for (let n = 0; n < 20 && piped.exitCode === null; n += 1) {
+    await deployment.register();
+    await sleep(500);
+  }
+  const { exitCode } = piped;
+  if (exitCode === null && piped.pid !== undefined) process.kill(-piped.pid, 'SIGKILL');
+  expect(exitCode).toBe(0);
 });
 
 test('--follow keeps to --since and its filters where nothing has happened yet', async () => {
