@@ -3,12 +3,15 @@ import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
+import { createServer as createHttpsServer, request as requestHttps } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loopbackCertificate } from '#server/testing/certificate.ts';
 import { createTestDatabase, type TestDatabase, testPort } from '#server/testing/harness.ts';
 import { finishProgram, type Program, runProgram, stillRunning } from '#server/testing/program.ts';
 
@@ -278,6 +281,38 @@ describe('what keeps it from serving is a sentence on stderr, and exit code 1', 
     expect(code).toBe(1);
   });
 
+  test('with a certificate all speaks https: both listeners, commands, and traces by EXTRA_CA', async () => {
+    const { cert, key } = loopbackCertificate();
+    const certFile = join(state.directory, 'cert.pem');
+    const keyFile = join(state.directory, 'key.pem');
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key, { mode: 0o600 });
+    const sent: string[] = [];
+    const collector = createHttpsServer({ cert, key }, (incoming, answer) => {
+      sent.push(String(incoming.url));
+      incoming.resume().on('end', () => answer.end());
+    });
+    const otlpPort = await testPort();
+    await new Promise<void>((resolve) => collector.listen(otlpPort, '127.0.0.1', resolve));
+    const env = {
+      GATEHOUSE_TLS_CERT: certFile,
+      GATEHOUSE_TLS_KEY: keyFile,
+      GATEHOUSE_OTLP_ENDPOINT: `https://127.0.0.1:${otlpPort}`,
+      GATEHOUSE_OTLP_SAMPLE_RATIO: '1',
+      GATEHOUSE_EXTRA_CA: certFile,
+    };
+    const program = await serve([], env);
+    const url = `https://127.0.0.1:${state.publicPort}`;
+    const discovery = await textAt(`${url}/.well-known/openid-configuration`, cert);
+    expect(discovery).toContain(`"issuer":"${url}"`);
+    expect(await finishProgram(['client', 'list'], environment(env))).toMatchObject({ code: 0 });
+    program.signal('SIGTERM');
+    expect((await program.ended()).code).toBe(0);
+    collector.close();
+    expect(program.output()).not.toContain('traces_not_sent');
+    expect(new Set(sent)).toEqual(new Set(['/v1/traces']));
+  });
+
   test('unsafe settings are said at every start', async () => {
     const program = await serve([], { GATEHOUSE_RATE_LIMITS: 'off' });
     expect(program.output()).toContain('WARNING: GATEHOUSE_RATE_LIMITS is off');
@@ -285,6 +320,15 @@ describe('what keeps it from serving is a sentence on stderr, and exit code 1', 
     expect((await program.ended()).code).toBe(0);
   });
 });
+
+/** What is answered there, by a server with exactly this certificate. */
+function textAt(url: string, ca: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    requestHttps(url, { ca }, (response) => text(response).then(resolve, reject))
+      .on('error', reject)
+      .end();
+  });
+}
 
 function withPassword(url: string, password: string): string {
   const changed = new URL(url);

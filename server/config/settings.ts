@@ -78,7 +78,7 @@ export const settings = z.strictObject({
   issuer: optional(webUrl, {
     about:
       'The issuer identifier; clients compare it byte for byte (no trailing slash unless given).',
-    shown: '`http://127.0.0.1:<public port>`',
+    shown: '`http://127.0.0.1:<public port>`, with a certificate `https://…`',
   }),
   masterKeys: optional(path, {
     about: 'File of master keys: the first wraps the data keys, all unwrap.',
@@ -155,7 +155,7 @@ export const settings = z.strictObject({
       '(Not yet: there are none.)',
   }),
   extraCa: optional(path, {
-    about: 'Certificates (PEM) that outbound requests trust beside the public ones.',
+    about: 'Certificates (PEM) that outbound requests (traces) trust beside the public ones.',
   }),
 
   auditDays: setting(whole(30, 3650), 400, {

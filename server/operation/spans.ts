@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHmac, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
+import { getCACertificates } from 'node:tls';
 import {
   type Attributes,
   DiagLogLevel,
@@ -34,7 +36,7 @@ const queueMax = 4096;
 const sendMsMax = 5000;
 const everyMs = 1000;
 
-export type SpanSettings = Pick<Config, 'otlpServiceName' | 'otlpSampleRatio'> & {
+export type SpanSettings = Pick<Config, 'otlpServiceName' | 'otlpSampleRatio' | 'extraCa'> & {
   readonly otlpEndpoint: string;
 };
 
@@ -44,6 +46,7 @@ export function startSpans(settings: SpanSettings, log: Log): Tracing {
   const exporter = new OTLPTraceExporter({
     url: tracesUrl(settings.otlpEndpoint),
     timeoutMillis: sendMsMax,
+    ...(settings.extraCa === undefined ? {} : { httpAgentOptions: trusting(settings.extraCa) }),
   });
   const provider = new TracerProvider({
     resource: resourceFromAttributes({
@@ -216,6 +219,11 @@ function sqlAttributes(statement: Statement, values: readonly unknown[]): Attrib
     'db.operation.name': statement.name,
     ...(Array.isArray(first) ? { 'db.operation.batch.size': first.length } : {}),
   };
+}
+
+/** For a collector whose certificate is not of a public authority. */
+function trusting(extraCa: string) {
+  return { keepAlive: true, ca: [...getCACertificates('default'), readFileSync(extraCa, 'utf8')] };
 }
 
 /** A URL with a path of its own is taken as it is; else the path that OTLP gives traces. */
