@@ -13,7 +13,16 @@ import {
   openBrowser,
   type RegisteredClient,
 } from './deployment.ts';
-import { connect, halfway, redeem, refresh, signIn, tokensOf, travel } from './login-app.ts';
+import {
+  connect,
+  halfway,
+  newPkce,
+  redeem,
+  refresh,
+  signIn,
+  tokensOf,
+  travel,
+} from './login-app.ts';
 
 let deployment: Deployment;
 let client: RegisteredClient;
@@ -149,6 +158,13 @@ describe('changes of administrators', () => {
     // What is dead is not revoked again.
     await deployment.postAs(client, '/oauth2/revoke', { token: again.refresh });
     expect((await newest('token.revoke')).id).toBe(byApp.id);
+    // A consent that is named by its request is found by that.
+    await connect(deployment, client);
+    const given = await admin('GET', '/admin/oauth2/auth/sessions/consent?subject=alice');
+    const id = String(given.list[0]?.consent_request_id);
+    await admin('DELETE', `/admin/oauth2/auth/sessions/consent?consent_request_id=${id}`);
+    const named = await newest(`consent.revoke&target=${id}`);
+    expect(field(named, 'target')).toEqual({ kind: 'consent request', id });
   });
 
   test('a sign-out by way of an app', async () => {
@@ -216,6 +232,25 @@ describe('events of security', () => {
     tokensOf(await redeem(deployment, client, signedIn));
     expect((await redeem(deployment, client, signedIn)).status).toBe(400);
     expect(await newest('code.replay')).toMatchObject({ reason: 'code_replayed' });
+  });
+
+  test('a code and a refresh token in the hands of another app, and a code with a wrong verifier', async () => {
+    const thief = await deployment.register();
+    const signedIn = await signIn(deployment, client);
+    expect((await redeem(deployment, thief, signedIn)).status).toBe(400);
+    const stolen = await newest('code.stray');
+    expect(stolen).toMatchObject({ outcome: 'refused', reason: 'code_invalid' });
+    expect(field(stolen, 'actor')).toEqual({ kind: 'client', id: thief.id });
+    const guess = { code_verifier: newPkce().verifier };
+    expect((await redeem(deployment, client, signedIn, guess)).status).toBe(400);
+    await expect.poll(() => newest('code.stray')).toMatchObject({ reason: 'code_verifier' });
+
+    const tokens = tokensOf(await redeem(deployment, client, signedIn));
+    expect((await refresh(deployment, thief, tokens.refresh)).status).toBe(400);
+    const stray = await newest('refresh.stray');
+    expect(field(stray, 'actor')).toEqual({ kind: 'client', id: thief.id });
+    expect(field(stray, 'target')).toEqual(field(stolen, 'target'));
+    tokensOf(await refresh(deployment, client, tokens.refresh));
   });
 
   test('a spent refresh token, a forged one, and one that is newer than its row', async () => {
@@ -395,6 +430,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   'password.guess': 'server/identity/login.test.ts',
   'user.sign_up': 'server/identity/login.test.ts',
   'password.guess_slowed': 'server/identity/login.test.ts',
+  'user.sign_up_slowed': 'server/identity/login.test.ts',
   'key.expire': 'e2e/key-rotation.test.ts',
   'pairwise_salt.forget': 'e2e/pairwise-salt.test.ts',
   'database.recover': 'e2e/recovery.test.ts',

@@ -69,6 +69,10 @@ export const auditActions = {
     about: 'A user was made on the command line, or the demo user by `npm start`.',
   },
   'user.sign_up': { target: 'subject', about: 'Somebody made an account at the built-in pages.' },
+  'user.sign_up_slowed': {
+    target: 'sign-up page',
+    about: 'Too many accounts were asked for there, from one network.',
+  },
   'user.set_password': { target: 'subject', about: "A user's password was set there." },
   'user.disable': { target: 'subject', about: 'A user was kept from signing in.' },
   'user.enable': { target: 'subject', about: 'A user was let in again.' },
@@ -76,11 +80,21 @@ export const auditActions = {
     target: 'chain',
     about: 'A spent refresh token came back after its grace; its family was revoked.',
   },
+  'refresh.stray': {
+    target: 'chain',
+    about: 'A refresh token came from another app than it was issued to.',
+  },
   'refresh.ahead': {
     target: 'chain',
     about: 'A refresh token is newer than its row: the database lost writes.',
   },
   'code.replay': { target: 'chain', about: 'A code was redeemed twice; what it issued died.' },
+  'code.stray': {
+    target: 'chain',
+    about:
+      'A code came from another app than it was made for, or with a wrong redirect_uri or ' +
+      'code_verifier: it may have been stolen.',
+  },
   'token.forged': {
     target: 'client',
     about: 'A client presented what looks like a refresh token of ours, with a wrong MAC.',

@@ -262,4 +262,22 @@ describe('signing up', () => {
     expect(await statusAndText({ login: 'ada', password })).toMatch(/^200 Please enter a whole/);
     expect(await statusAndText({ login: 'x@y.example', password: 'short' })).toMatch(/at least 8/);
   });
+
+  test('is slowed down for one network, which has an entry', async () => {
+    const ask = async () => {
+      const token = tokenIn(await (await pages.get(signUpPage)).text());
+      const body = new URLSearchParams({ token, login: 'ada@example.com', password });
+      const headers = { 'x-test-address': '198.51.100.2' };
+      return (await pages.post(signUpPage, body.toString(), headers)).status;
+    };
+    for (let round = 0; round < 11; round += 1) await ask();
+    expect(await ask()).toBe(429);
+    const entries = {
+      name: 'sign_ups_slowed',
+      text: "select a.address from audit a where a.action = 'user.sign_up_slowed' limit 1",
+    };
+    await expect
+      .poll(() => pages.database.query(entries, []))
+      .toEqual([{ address: '198.51.100.2' }]);
+  });
 });

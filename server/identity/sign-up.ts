@@ -1,4 +1,5 @@
 import { html } from 'hono/html';
+import { auditActions } from '#server/audit/actions.ts';
 import type { Ctx } from '#server/http/frame/answer.ts';
 import type { Form } from '#server/http/frame/body.ts';
 import { appCard, nameOf } from './app.ts';
@@ -61,6 +62,12 @@ async function signUp(
   const network = networkOf(c.get('address'));
   const seconds = pages.throttles?.signUp.waitSeconds(network, nowMs) ?? 0;
   if (seconds > 0) {
+    pages.audit.count({
+      action: 'user.sign_up_slowed',
+      target: { kind: auditActions['user.sign_up_slowed'].target, id: '' },
+      requestId: c.get('requestId'),
+      address: network,
+    });
     return { status: 429, message: waitMessage(seconds), retryAfterSeconds: seconds };
   }
   pages.throttles?.signUp.failed(network, nowMs);

@@ -95,7 +95,7 @@ describe('R5: rotation is one compare-and-set', () => {
       newAttempt(three.chain, { clientId: 'stranger' }),
       newAttempt(one.chain),
     ]);
-    expect(outcomes.map(successor)).toEqual(['dead', 'unknown', '1 by mac-2']);
+    expect(outcomes.map(successor)).toEqual(['dead', 'foreign', '1 by mac-2']);
   });
 });
 
@@ -176,16 +176,16 @@ describe('security 22 and 23: reuse', () => {
     await refresh(chain);
     await refresh(chain, { generation: 1 });
     const before = await rowOf(chain);
-    expect(await refresh(chain, { clientId: 'stranger' })).toEqual({ kind: 'unknown' });
-    expect(await refresh(chain, { cnf: Buffer.alloc(32, 1) })).toEqual({ kind: 'unknown' });
+    expect(await refresh(chain, { clientId: 'stranger' })).toEqual({ kind: 'foreign' });
+    expect(await refresh(chain, { cnf: Buffer.alloc(32, 1) })).toEqual({ kind: 'foreign' });
     expect(await rowOf(chain)).toEqual(before);
   });
 
   test('a token bound to a key is only refreshed with that key', async () => {
     const cnf = Buffer.alloc(32, 7);
     const { chain } = await live({ cnf });
-    expect(await refresh(chain)).toEqual({ kind: 'unknown' });
-    expect(await refresh(chain, { cnf: Buffer.alloc(32, 8) })).toEqual({ kind: 'unknown' });
+    expect(await refresh(chain)).toEqual({ kind: 'foreign' });
+    expect(await refresh(chain, { cnf: Buffer.alloc(32, 8) })).toEqual({ kind: 'foreign' });
     expect(successor(await refresh(chain, { cnf }))).toBe('1 by mac-2');
   });
 });

@@ -45,12 +45,20 @@ export interface ChainState {
 }
 
 /**
- * `dead`: revoked, expired, or what it hangs from is. `reused`: a token spent before, outside its
- * grace. `unsettled`: another transaction changed the row meanwhile; ask again.
+ * `dead`: revoked, expired, or what it hangs from is. `foreign`: issued to another client, or bound
+ * to another key. `reused`: a token spent before, outside its grace. `unsettled`: another transaction changed the row meanwhile; ask again.
  */
 export type RefreshOutcome =
   | { readonly kind: 'refreshed'; readonly chain: ChainState; readonly ahead: boolean }
-  | { readonly kind: 'unknown' | 'dead' | 'reused' | 'scope_widened' | 'resource_widened' }
+  | {
+      readonly kind:
+        | 'unknown'
+        | 'foreign'
+        | 'dead'
+        | 'reused'
+        | 'scope_widened'
+        | 'resource_widened';
+    }
   | { readonly kind: 'unsettled' };
 
 /**
@@ -207,7 +215,8 @@ function judge(attempt: RefreshAttempt, row: RefreshRow | undefined): RefreshOut
     const ahead = row.prior_generation !== null && row.prior_generation < attempt.generation;
     return { kind: 'refreshed', chain: chainState(row), ahead };
   }
-  if (!row.known || row.bound !== true) return { kind: 'unknown' };
+  if (!row.known) return { kind: 'unknown' };
+  if (row.bound !== true) return { kind: 'foreign' };
   if (row.alive !== true) return { kind: 'dead' };
   const spent = (row.prior_generation ?? 0) - attempt.generation;
   const retry = spent === 1 && (row.in_grace === true || row.own === true);

@@ -111,7 +111,9 @@ async function revokeConsents(engine: Engine, c: Ctx): Promise<Response> {
   const fault = faultOf(asked);
   if (fault !== undefined) return refused(fault);
   const ids = await withdraw(engine, asked);
+  const named = consentRequestId !== '';
   c.set('audited', {
+    ...(named ? { target: { kind: 'consent request', id: consentRequestId } } : {}),
     reason: all
       ? 'all'
       : client === ''

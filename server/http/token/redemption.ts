@@ -28,12 +28,12 @@ export async function redeemCode(
   if (presented === undefined) return refuse('missing_parameter', 'code is missing.');
   const code = await openCode(engine, ring, presented);
   const now = engine.feed.nowMs() / 1000;
-  if (code === undefined || code.expiresAt <= now || code.clientId !== client.clientId) {
-    return refuse('code_invalid');
+  if (code === undefined || code.expiresAt <= now) return refuse('code_invalid');
+  const misfit = misfitOf(code, client.clientId, form);
+  if (misfit !== undefined) {
+    tellStray(engine, c, code, client.clientId, misfit);
+    return misfit;
   }
-  if ((form.get('redirect_uri') ?? '') !== code.redirectUri) return refuse('code_redirect_uri');
-  const fault = verifierFault(code, form.get('code_verifier'));
-  if (fault !== undefined) return fault;
   const audience = narrowAudience(form.all('resource'), code);
   if (isRefusal(audience)) return audience;
 
@@ -61,6 +61,19 @@ async function openCode(
   if (!presented.startsWith(codePrefix)) return undefined;
   const bytes = await openFromUrl(engine, ring, 'code', presented.slice(codePrefix.length));
   return bytes === undefined ? undefined : decodeCode(bytes);
+}
+
+/** Why a code of ours is not for whoever brings it; undefined where it is. */
+function misfitOf(code: Code, clientId: string, form: TokenRequest['form']): Refusal | undefined {
+  if (code.clientId !== clientId) return refuse('code_invalid');
+  if ((form.get('redirect_uri') ?? '') !== code.redirectUri) return refuse('code_redirect_uri');
+  return verifierFault(code, form.get('code_verifier'));
+}
+
+/** A code in other hands than it was made for (RFC 9700 §4.5), or an app with a mistake. */
+function tellStray(engine: Engine, c: Ctx, code: Code, clientId: string, { refused }: Refusal) {
+  const trail = trailOf(c, 'code.stray', { kind: 'client', id: clientId });
+  engine.audit.count({ ...trail, target: { kind: 'chain', id: code.id }, reason: refused });
 }
 
 /** A verifier without a challenge is refused as well as none or a wrong one (RFC 9700 §4.8). */

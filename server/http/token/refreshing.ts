@@ -104,6 +104,9 @@ async function refusal(
       return refuse('resource_invalid', 'The resource was not granted.');
     case 'dead':
       return refuse('grant_dead');
+    case 'foreign':
+      tellStray(engine, c, token, clientId);
+      return refuse('refresh_invalid');
     case 'unknown':
       return refuse('refresh_invalid');
   }
@@ -135,6 +138,12 @@ function tellAhead(engine: Engine, c: Ctx, token: RefreshToken, clientId: string
   engine.log.error('generation_ahead', { chain: token.chainId, generation: token.generation });
   const target = { kind: 'chain', id: token.chainId };
   engine.audit.count({ ...trailOf(c, 'refresh.ahead', { kind: 'client', id: clientId }), target });
+}
+
+/** A right MAC, but of another client's chain: it was stolen, or apps share what they should not. */
+function tellStray(engine: Engine, c: Ctx, token: RefreshToken, clientId: string): void {
+  const target = { kind: 'chain', id: token.chainId };
+  engine.audit.count({ ...trailOf(c, 'refresh.stray', { kind: 'client', id: clientId }), target });
 }
 
 /** The client proved who it is, so this is worth an entry; one of strangers would be noise. */
