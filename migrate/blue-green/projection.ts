@@ -79,13 +79,15 @@ function keyType(column: ProjectedColumn, where: Where): string {
  */
 function written(column: ProjectedColumn, where: Where, use: Use): string {
   const value = `p.${quoted(column.name)}`;
+  const binary = where === 'origin' && ['real', 'double precision'].includes(column.originType);
+  // Cast at once it would keep six digits of a real, and fifteen of a double; its text has all.
+  const number = binary ? `${value}::text::numeric` : `${value}::numeric`;
   if (column.type === 'numeric' && !column.exact) {
-    return use === 'compared' ? `trim_scale(${value}::numeric)` : `${value}::numeric`;
+    return use === 'compared' ? `trim_scale(${number})` : number;
   }
   if (where === 'destination' || !column.cast) return value;
   const whole = ['smallint', 'integer', 'bigint'].includes(column.type);
-  const fractional = ['numeric', 'real', 'double precision'].includes(column.originType);
-  if (whole && fractional) return `trim_scale(${value}::numeric)`;
+  if (whole && (binary || column.originType === 'numeric')) return `trim_scale(${number})`;
   if (column.padded !== null) {
     return `rpad(${value}::text, greatest(${column.padded}, length(${value}::text)))`;
   }
