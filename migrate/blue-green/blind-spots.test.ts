@@ -67,6 +67,34 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
     );
   });
 
+  it('a cast that loses something, unless the projection says so', async () => {
+    const columns = (at: string, cost: string, days: string, n: string) =>
+      `create table visit (id int primary key, at ${at}, cost ${cost}, days ${days}, n ${n})`;
+    await query(tables.blue, columns('timestamp', 'numeric', 'timestamp[]', 'real'));
+    await query(tables.green, columns('timestamptz', 'float8', 'date[]', 'int'));
+    const visit = asItIs('visit', ['id'], ['at', 'cost', 'days', 'n']);
+    await expect(planned({ forward: { tables: [visit] } })).rejects.toThrow(
+      [
+        'forward.tables[0].select: "cost" is numeric and would become double precision in public.visit, ' +
+          'which would lose digits. Where that is meant, cast it in the projection.',
+        'forward.tables[0].select: "days" is timestamp without time zone[] and would become date[] in ' +
+          'public.visit, which would lose the time of day. Where that is meant, cast it in the projection.',
+      ].join('\n'),
+    );
+    const cast = (at: string) => ({
+      ...visit,
+      select: `select v.id, ${at}, v.cost::float8, v.days::date[], v.n from visit v`,
+    });
+    expect(await planned({ forward: { tables: [cast('v.at')] } })).toContain(
+      'note: green: public.visit.at is timestamp with time zone and is given timestamp without time zone: ' +
+        'what has no zone is taken for UTC.',
+    );
+    const said = await planned({
+      forward: { tables: [cast("v.at at time zone 'Europe/Berlin' as at")] },
+    });
+    expect(said).not.toContain('taken for UTC');
+  });
+
   it('a sequence that is none, and checks that cannot be asked', async () => {
     await query(tables.green, 'create sequence item_number');
     const refused = planned({

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { foreignKeys, type TableShape } from './catalog.ts';
+import { isTakenForUtc } from './conversion.ts';
 import type { Database } from './database.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
 import type { Route } from './resolve.ts';
@@ -147,5 +148,18 @@ export async function targetWarnings(
     always
       ? `${textOf(table)}: trigger ${name} acts on what migrate writes too; verify may differ.`
       : `${textOf(table)}: trigger ${name} does not act on what migrate writes, only after the switch.`,
+  );
+}
+
+/** A time that has a zone on one side only. */
+export function zoneWarnings({ destination, tables }: Route): readonly string[] {
+  return tables.flatMap(({ target, columns }) =>
+    columns
+      .filter(({ originType, type }) => isTakenForUtc(originType, type))
+      .map(
+        ({ name, originType, type }) =>
+          `${destination.side}: ${textOf(target)}.${name} is ${type} and is given ${originType}: what has no ` +
+          'zone is taken for UTC. Where it is of another, say so by "at time zone" in the projection.',
+      ),
   );
 }

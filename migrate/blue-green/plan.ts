@@ -11,6 +11,7 @@ import {
   largeObjectProblems,
   sourceWarnings,
   targetWarnings,
+  zoneWarnings,
 } from './obstacles.ts';
 import { replicationProblems, replicaWarnings } from './replication.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
@@ -67,6 +68,7 @@ export async function plan(run: Run): Promise<Plan> {
   const fresh = (await readControl(run.green.main)) === undefined;
   for (const route of routes) {
     refusals.push(...(await foreignProblems(route)));
+    warnings.push(...zoneWarnings(route));
     const moves = await sequenceMoves(route);
     // Later on the indexes of green may be set aside; the switch looks again.
     if (fresh) refusals.push(...unknownEnds(route, moves));

@@ -1,4 +1,5 @@
 import { queryColumns, tableShape } from './catalog.ts';
+import { lossOf } from './conversion.ts';
 import type { Database } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
 import type { Direction, Mapping, TableMapping } from './mapping.ts';
@@ -102,6 +103,13 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
           'leave it out or name it by "as"',
       );
       return [];
+    }
+    const loss = lossOf(type, column.type);
+    if (loss !== undefined) {
+      problems.push(
+        `.select: "${name}" is ${type} and would become ${column.type} in ${textOf(target)}, which would ` +
+          `${loss}. Where that is meant, cast it in the projection.`,
+      );
     }
     const { padded, builtin, fixed } = column;
     const exact = unscaled && column.unscaled;
