@@ -50,3 +50,12 @@ export function isTakenForUtc(from: string, to: string): boolean {
 }
 
 const member = (type: string) => type.replace(/\[\]$/, '');
+
+/**
+ * Whether a key that is text in the origin may be spelled otherwise than the destination writes it:
+ * "007" is 7 there, and a row that is looked for by the one is not found by the other.
+ */
+export function isSpelledFreely(from: string, to: string): boolean {
+  if (!words.includes(from) || from === to) return false;
+  return to === 'bpchar' || !words.includes(to);
+}

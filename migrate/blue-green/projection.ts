@@ -26,6 +26,8 @@ export interface ResolvedSource {
   readonly keys: string;
   /** What is captured is the target key itself, so nobody needs to be asked. */
   readonly isKey: boolean;
+  /** Key columns that it gives as text, which the projection may cast to another type. */
+  readonly asText: readonly string[];
 }
 
 /** One table of a mapping, fitted to both databases. All SQL is made from this. */
@@ -61,7 +63,7 @@ function keyColumns(table: ResolvedTable): readonly ProjectedColumn[] {
   });
 }
 
-const isText = (type: string) => /^(text|character varying|bpchar)$/.test(type);
+export const isText = (type: string) => /^(text|character varying|bpchar)$/.test(type);
 
 /** Text is ordered byte by byte on both servers, whatever the collation of the column. */
 function ordered(column: ProjectedColumn, where: Where, expression: string): string {
@@ -130,7 +132,7 @@ function inKeys(table: ResolvedTable, where: Where): string {
   );
   const names = columns.map(({ name }) => `p.${quoted(name)}`).join(', ');
   const [only] = columns;
-  const from = `jsonb_array_elements($1::jsonb) e where ${holdable(columns, where)}`;
+  const from = `jsonb_array_elements($1::jsonb) e where ${holdable(table, columns, where)}`;
   if (only !== undefined && columns.length === 1) {
     return `${names} = any(array(select (e.value->>0)::${keyType(only, where)} from ${from}))`;
   }
@@ -143,25 +145,28 @@ const bounds: Readonly<Record<string, string>> = {
   bigint: '-9223372036854775808 and 9223372036854775807',
 };
 
+/** All that PostgreSQL reads as a whole number, since 16 also 0xff and 1_000. */
+const wholeNumber = '^\\s*[-+]?([0-9][0-9_]*|0[xob][0-9a-f_]+)\\s*$';
+
 /**
- * A key that the destination's type cannot hold is in no row there. It comes from a row that did not
- * fit and is gone: without this its place in the log of changes would stop every batch for ever.
+ * A key that the type cannot hold is in no row. It comes from a row that did not fit and is gone:
+ * without this its place in the log of changes would stop every batch for ever.
  */
-function holdable(columns: readonly ProjectedColumn[], where: Where): string {
-  if (where === 'origin') return 'true';
+function holdable({ sources }: ResolvedTable, columns: readonly ProjectedColumn[], where: Where) {
   const tests = columns.flatMap((column, at) => {
-    const between = bounds[column.type];
+    const type = keyType(column, where);
+    const between = bounds[type];
     const given = `(e.value->>${at})`;
-    if (isText(column.originType)) {
-      if (column.type === 'uuid') return [`translate(${given}, '-{}', '') ~* '^[0-9a-f]{32}$'`];
+    if (sources.some(({ asText }) => asText.includes(column.name))) {
+      if (type === 'uuid') return [`translate(${given}, '-{}', '') ~* '^[0-9a-f]{32}$'`];
       if (between === undefined) return [];
       return [
-        `case when ${given} ~ '^ *[-+]?[0-9]+ *$' then ${given}::numeric between ${between} end`,
+        `case when ${given} ~* '${wholeNumber}' then ${given}::numeric between ${between} end`,
       ];
     }
     const isNumber = Object.hasOwn(bounds, column.originType) || column.originType === 'numeric';
-    if (between === undefined || !isNumber || column.originType === column.type) return [];
-    return [`${given}::numeric between ${between}`];
+    if (where === 'origin' || between === undefined || !isNumber) return [];
+    return column.originType === column.type ? [] : [`${given}::numeric between ${between}`];
   });
   return tests.length === 0 ? 'true' : tests.join(' and ');
 }

@@ -1,10 +1,10 @@
 import { queryColumns, tableShape } from './catalog.ts';
-import { lossOf } from './conversion.ts';
+import { isSpelledFreely, lossOf } from './conversion.ts';
 import type { Database } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
 import type { Direction, Mapping, TableMapping } from './mapping.ts';
 import { parseTableName, quoted, type TableName, textOf } from './names.ts';
-import type { ResolvedSource, ResolvedTable } from './projection.ts';
+import { isText, type ResolvedSource, type ResolvedTable } from './projection.ts';
 
 /** One direction of a mapping, fitted to both databases. */
 export interface Route {
@@ -112,6 +112,13 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
       );
     }
     const { padded, builtin, fixed } = column;
+    if (builtin && mapping.key.includes(name) && isSpelledFreely(type, column.type)) {
+      problems.push(
+        `.select: the key column "${name}" is ${type}, which may spell one ${column.type} in several ways, ` +
+          `so rows of ${textOf(target)} would not be found again. Cast it in the projection; an index of ` +
+          `${origin.side} on that cast keeps ranges fast.`,
+      );
+    }
     const exact = unscaled && column.unscaled;
     return [{ name, type: column.type, originType: type, cast: builtin, padded, fixed, exact }];
   });
@@ -191,7 +198,8 @@ async function resolveSource(
   if (typeof given === 'string') return `keys: ${origin.side} refuses it: ${given}`;
   const absent = mapping.key.filter((key) => !given.some(({ name }) => name === key));
   if (absent.length > 0) return `keys: it must give the key column "${absent.join('", "')}"`;
-  return { table, columns: typed, keys, isKey: source.keys === undefined };
+  const asText = given.filter(({ type }) => isText(type)).map(({ name }) => name);
+  return { table, columns: typed, keys, isKey: source.keys === undefined, asText };
 }
 
 /** All sources of a route, once each, with what capture logs of them. */
