@@ -14,6 +14,17 @@ export interface Difference {
 
 const keyTexts = z.array(z.string());
 
+/**
+ * Each row once. Where the two servers order keys otherwise, as numbers and as text, a row of which
+ * both have another version lies in two ranges and was found in each.
+ */
+export function eachOnce(differences: readonly Difference[]): readonly Difference[] {
+  const rows = differences.map(
+    (row) => [JSON.stringify([row.side, row.table, row.key]), row] as const,
+  );
+  return [...new Map(rows).values()];
+}
+
 /** Replaces what an earlier verification has found. */
 export async function storeDifferences(
   client: pg.Client,

@@ -8,7 +8,7 @@ import {
   placeOf,
 } from './comparison.ts';
 import { note } from './control.ts';
-import { type Difference, storeDifferences } from './difference.ts';
+import { type Difference, eachOnce, storeDifferences } from './difference.ts';
 import { atExactPoint, takeBatch, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import type { Route } from './resolve.ts';
@@ -55,9 +55,10 @@ export async function verify(run: Run, options: ComparisonOptions): Promise<Verd
     const places = routesOf(run).flatMap((r) => r.tables.map((table) => placeOf(r, table)));
     const untouched = new Set(places.filter((place) => !counted.touched.has(place)));
     return atExactPoint(ends, flow, async () => {
-      const differences = [];
-      for (const suspect of suspects) differences.push(...(await differencesOf(suspect, sessions)));
-      return { differences, more, broken: await brokenChecks(run, sessions, untouched) };
+      const found = [];
+      for (const suspect of suspects) found.push(...(await differencesOf(suspect, sessions)));
+      const broken = await brokenChecks(run, sessions, untouched);
+      return { differences: eachOnce(found), more, broken };
     });
   });
   await storeDifferences(run.green.main, verdict.differences);
