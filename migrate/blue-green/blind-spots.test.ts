@@ -139,6 +139,30 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
   });
 });
 
+describe('a table that joins the mapping later', () => {
+  const item = asItIs('item', ['id'], ['name']);
+  const later = asItIs('later', ['id'], ['name']);
+  beforeAll(async () => {
+    const create = 'create table later (id bigint primary key, name text not null unique)';
+    for (const url of [tables.blue, tables.green]) await query(url, create);
+    await query(tables.blue, "insert into later values (1, 'one'), (2, 'two')");
+  });
+  afterAll(() => tables.remap([item]));
+  const laterInGreen = () => query(tables.green, 'select l.id::int as id from later l');
+
+  it('has to be empty, and abort empties no table but those that the copy has filled', async () => {
+    await tables.runAll('prepare', 'copy', 'follow --once');
+    await query(tables.green, "insert into later values (7, 'of somebody')");
+    await tables.remap([item, later]);
+    await expect(tables.run('prepare')).rejects.toThrow(/^public\.later in green has rows already/);
+    expect(await tables.run('abort')).toContain('public.later keeps its rows');
+    expect(await laterInGreen()).toEqual([{ id: 7 }]);
+    expect(await query(tables.green, 'select 1 from item')).toEqual([]);
+    await expect(tables.run('plan')).rejects.toThrow(/^public\.later in green has rows already/);
+    await query(tables.green, 'truncate later');
+  });
+});
+
 describe('commands in a wrong order', () => {
   it('a word for a tool is said to nobody where nothing is prepared, or no tool works', async () => {
     for (const word of ['pause', 'resume', 'stop']) {

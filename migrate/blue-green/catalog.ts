@@ -99,6 +99,12 @@ async function columnsOf(client: pg.Client, oid: number): Promise<readonly Colum
   return rows.map((row) => ({ ...row, type: plain(row.type) }));
 }
 
+/** Whether a table holds any row. */
+export async function hasRows(client: pg.Client, table: TableName): Promise<boolean> {
+  const { rowCount } = await client.query(`select 1 from ${quotedTable(table)} limit 1`);
+  return rowCount !== 0;
+}
+
 /** A column that a query gives. */
 interface QueryColumn {
   readonly name: string;

@@ -1,11 +1,13 @@
 import { removeTriggers } from './capture.ts';
+import { hasRows } from './catalog.ts';
 import { dropControl, readControl } from './control.ts';
-import type { Database } from './database.ts';
+import { atOnce, type Database } from './database.ts';
 import { Failure } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
 import { removeForeignTables } from './foreign.ts';
 import { type Run, routeOf, standing } from './migration.ts';
-import { quotedTable } from './names.ts';
+import { quotedTable, textOf } from './names.ts';
+import { tablesBegun } from './range.ts';
 import { mappedTables, type Route } from './resolve.ts';
 import { makeAgain } from './set-aside.ts';
 import { usersOf } from './stragglers.ts';
@@ -68,20 +70,33 @@ export async function abort(run: Run): Promise<void> {
   }
   if (row !== undefined) {
     // Wherever it dies after this, only abort goes on: capture may be gone, and green half emptied.
-    await green.main.query('with r as (delete from migrate.range) delete from migrate.event');
+    await green.main.query('delete from migrate.event');
   }
   await removeTraces(run, blue, false);
   report.line('blue: every trigger, function and table of migrate is gone');
   if (row !== undefined) {
     await removeForeignTables(green);
     await removeTriggersOf(run, green);
-    const tables = run.routes.forward.tables.map(({ target }) => quotedTable(target));
-    await green.main.query(`truncate ${tables.join(', ')}`);
+    await emptyGreen(run);
     // Empty tables violate nothing, so every index can come back.
     while ((await makeAgain(green.main)) !== undefined) run.signal.throwIfAborted();
     await dropControl(green);
     report.line('green: emptied as it was before; every trace of migrate is gone');
   }
+}
+
+/** Takes out what the copy has brought. What stands in a table that it never began is not the tool's. */
+async function emptyGreen({ green, routes, report }: Run): Promise<void> {
+  const begun = await tablesBegun(green.main);
+  const tables: string[] = [];
+  for (const { target } of routes.forward.tables) {
+    // Also those that are empty: they may refer to the others.
+    if (begun.has(textOf(target)) || !(await hasRows(green.main, target))) {
+      tables.push(quotedTable(target));
+    } else report.line(`green: ${textOf(target)} keeps its rows, which no copy has brought`);
+  }
+  const truncate = tables.length > 0 ? [`truncate ${tables.join(', ')}`] : [];
+  await atOnce(green.main, [...truncate, 'delete from migrate.range']);
 }
 
 async function removeTraces(run: Run, database: Database, keepGuard: boolean): Promise<void> {

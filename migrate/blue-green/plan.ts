@@ -13,6 +13,7 @@ import {
   targetWarnings,
   zoneWarnings,
 } from './obstacles.ts';
+import { rowsBefore } from './prepare.ts';
 import { replicationProblems, replicaWarnings } from './replication.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
 import { indexProblems, ownerProblems, sightWarnings, triggerProblems } from './rights.ts';
@@ -66,6 +67,8 @@ export async function plan(run: Run): Promise<Plan> {
     for (const { target } of tables) refusals.push(...(await keyProblems(destination, target)));
   }
   const fresh = (await readControl(run.green.main)) === undefined;
+  const begun = !fresh || (await readControl(run.blue.main)) !== undefined;
+  if (!begun) refusals.push(...(await rowsBefore(run)));
   for (const route of routes) {
     refusals.push(...(await foreignProblems(route)));
     warnings.push(...zoneWarnings(route));

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import type pg from 'pg';
 import { captureTable, isCaptured, setGuard } from './capture.ts';
+import { hasRows } from './catalog.ts';
 import { type Control, insertControl, makeId, note, readControl } from './control.ts';
 import { type Database, inTransaction } from './database.ts';
 import { Failure } from './failure.ts';
 import { type Run, standing } from './migration.ts';
-import { quotedTable, textOf } from './names.ts';
-import { readRanges } from './range.ts';
+import { textOf } from './names.ts';
+import { readRanges, tablesBegun } from './range.ts';
 import { mappedTables, sourcesOf } from './resolve.ts';
 import { setAside } from './set-aside.ts';
 
@@ -19,15 +19,20 @@ const controlTables = new URL('./control.sql', import.meta.url);
 export async function prepare(run: Run): Promise<void> {
   const { blue, green, mapping, report } = run;
   const known = await standing(blue, green, run.routes.forward.tables.length);
-  if (known.phase === 'copying') await refuseGaps(run);
-  else await refuseRemains(run, known.green);
+  const isUnderWay = known.phase === 'copying';
+  const begun = isUnderWay ? await tablesBegun(green.main) : new Set<string>();
+  if (isUnderWay) await refuseGaps(run);
+  else refuseRemains(known.green);
+  await refuseRows(run, begun);
   const migrationId = (known.blue ?? known.green)?.migrationId ?? makeId();
   const sql = await readFile(controlTables, 'utf8');
   await makeControl(green, sql, { migrationId, mapping: mapping.name, state: 'copy', epoch: 0 });
   for (const table of mappedTables(run.routes, 'green')) await setGuard(green.main, table, true);
   // Again, since nobody was refused in between. Blue has no row before green refuses writes, so of
   // two databases that say what they are one always does.
-  if (known.phase !== 'copying') await refuseRows(run);
+  await refuseRows(run, begun);
+  // What an abort that died has emptied counts as copied no more.
+  if (!isUnderWay) await green.main.query('delete from migrate.range');
   report.line('green takes writes from nobody but migrate');
   await makeControl(blue, sql, { migrationId, mapping: mapping.name, state: 'live', epoch: 1 });
   report.line('control tables: in both databases');
@@ -76,27 +81,31 @@ async function refuseGaps({ blue, green, routes }: Run): Promise<void> {
   }
 }
 
-async function refuseRemains(run: Run, green: Control | undefined): Promise<void> {
+function refuseRemains(green: Control | undefined): void {
   if (green !== undefined && green.state !== 'copy') {
     throw new Failure('A "migrate abort" died half-way: the same command again ends it.');
   }
-  await refuseRows(run);
 }
 
 /** Rows that the tool did not bring would be compared, repaired and deleted as if they were wrong. */
-async function refuseRows(run: Run): Promise<void> {
-  for (const { target } of run.routes.forward.tables) {
-    if (await hasRows(run.green.main, quotedTable(target))) {
-      throw new Failure(
-        `${textOf(target)} in green has rows already. If an application uses green, it is no place to ` +
-          'migrate to; otherwise empty it (truncate, or "migrate abort" where one died) before ' +
-          '"migrate prepare".',
-      );
-    }
-  }
+async function refuseRows(run: Run, begun: ReadonlySet<string>): Promise<void> {
+  const problems = await rowsBefore(run, begun);
+  if (problems.length > 0) throw new Failure(problems.join('\n'));
 }
 
-async function hasRows(client: pg.Client, table: string): Promise<boolean> {
-  const { rowCount } = await client.query(`select 1 from ${table} limit 1`);
-  return rowCount !== 0;
+/** A sentence for each table of green that has rows, but for tables that the copy has `begun`. */
+export async function rowsBefore(
+  { green, routes }: Run,
+  begun: ReadonlySet<string> = new Set(),
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  for (const { target } of routes.forward.tables) {
+    if (begun.has(textOf(target)) || !(await hasRows(green.main, target))) continue;
+    problems.push(
+      `${textOf(target)} in green has rows already. If an application uses green, it is no place to ` +
+        'migrate to; otherwise empty it (truncate, or "migrate abort" where one died) before ' +
+        '"migrate prepare".',
+    );
+  }
+  return problems;
 }

@@ -32,6 +32,14 @@ export async function readRanges(client: pg.Client): Promise<readonly StoredRang
   }));
 }
 
+/** Tables that the copy has cut into ranges: what they hold, it has brought. */
+export async function tablesBegun(client: pg.Client): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ name: string }>(
+    'select distinct r.target_table as name from migrate.range r',
+  );
+  return new Set(rows.map(({ name }) => name));
+}
+
 /** Stores the ranges of one table, all or none. */
 export async function insertRanges(
   client: pg.Client,
