@@ -161,6 +161,27 @@ describe('a table that joins the mapping later', () => {
     await expect(tables.run('plan')).rejects.toThrow(/^public\.later in green has rows already/);
     await query(tables.green, 'truncate later');
   });
+
+  it('gets its indexes back after its copy, and the others keep theirs', async () => {
+    await query(tables.green, 'create index item_name on item (name)');
+    await tables.remap([item]);
+    await tables.runAll('prepare', 'copy', 'follow --once');
+    await tables.remap([item, later]);
+    await tables.run('prepare');
+    const indexes = async () => {
+      const rows = await query(
+        tables.green,
+        `select i.indexrelid::regclass::text as name from pg_index i
+         where i.indrelid in ('item'::regclass, 'later'::regclass) and not i.indisprimary order by 1`,
+      );
+      return rows.map(({ name }) => name);
+    };
+    expect(await indexes()).toEqual(['item_name']);
+    await tables.runAll('copy', 'follow --once');
+    expect(await indexes()).toEqual(['item_name', 'later_name_key']);
+    expect(await tables.run('verify')).toContain('every check holds');
+    await tables.run('abort');
+  });
 });
 
 describe('commands in a wrong order', () => {

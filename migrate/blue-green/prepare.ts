@@ -41,9 +41,12 @@ export async function prepare(run: Run): Promise<void> {
     await captureTable(blue.main, source);
     report.line(`${textOf(source.table)}: changes are captured`);
   }
+  // Those of tables that were copied before are there again, or will be.
+  const fresh = run.routes.forward.tables.filter(({ target }) => !begun.has(textOf(target)));
+  await green.main.query("delete from migrate.event where kind = 'built'");
   const count = await setAside(
     green.main,
-    run.routes.forward.tables.map(({ target }) => target),
+    fresh.map(({ target }) => target),
   );
   if (count > 0)
     report.line(`${count} secondary indexes of green are set aside until the copy is done`);
