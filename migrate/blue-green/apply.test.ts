@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { query } from '#migrate/testing/databases.ts';
 import { asItIs, openTables, type Tables } from '#migrate/testing/tables.ts';
@@ -105,6 +106,45 @@ it('a repair of the live side deletes no row for the way its key is written', as
   await tables.run('repair', '--side', 'blue', '--table', 'moment', '--key', key);
   const [row] = await query(tables.blue, 'select v, legacy from moment where id = 3');
   expect(row).toEqual({ v: 100, legacy: 'kept 3' });
+  await agree();
+});
+
+/** Starts a repair of rows of the live side, and gives it once a session of the tool waits for `what`. */
+async function startRepair(side: 'blue' | 'green', what: string, ...ids: readonly number[]) {
+  const keys = ids.flatMap((id) => ['--key', `["${id}"]`]);
+  const repairing = tables.run('repair', '--side', 'blue', '--table', 'booking', ...keys);
+  repairing.catch(() => {});
+  await vi.waitFor(async () => {
+    const waiting = `select 1 from pg_stat_activity a where a.datname = current_database()
+      and a.application_name like 'migrate-tool/%' and a.wait_event_type = '${what}'`;
+    expect(await query(tables[side], waiting)).toHaveLength(1);
+  });
+  return repairing;
+}
+
+/** A session of the application, for as long as `work` goes on. */
+async function withClient(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+it('a repair of the live side locks no row while it brings what has waited long', async () => {
+  await query(tables.blue, 'update moment set v = 90 where id = 9');
+  await withClient(tables.green, async (reader) => {
+    await reader.query('begin; select 1 from moment where id = 9 for update');
+    const repairing = await startRepair('green', 'Lock', 6);
+    await query(
+      tables.blue,
+      "set lock_timeout = '2s'; update booking set during = '[60, 61)' where id = 6",
+    );
+    await reader.query('commit');
+    await repairing;
+  });
   await agree();
 });
 

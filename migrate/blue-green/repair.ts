@@ -54,6 +54,8 @@ export async function repair(run: Run, orders: readonly RepairOrder[]): Promise<
       for (const order of orders) {
         const table = tableOf(run, order);
         await refuseOddKeys(run, order, table);
+        // Writers of the rows that are locked wait only for what was written since.
+        if (order.side === live.side) await drain(ends, flow, run.signal);
         for (let left = order.keys; left.length > 0; ) {
           run.signal.throwIfAborted();
           const keys =
@@ -119,8 +121,8 @@ async function transferAgain(
   return keys;
 }
 
-async function drain(ends: Ends, flow: Route): Promise<void> {
-  while (!(await takeBatch(ends, flow, 20_000)).complete);
+async function drain(ends: Ends, flow: Route, signal?: AbortSignal): Promise<void> {
+  while (!(await takeBatch(ends, flow, 20_000)).complete) signal?.throwIfAborted();
 }
 
 /** The live side of a repair. */
