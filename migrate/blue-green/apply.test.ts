@@ -148,6 +148,20 @@ it('a repair of the live side locks no row while it brings what has waited long'
   await agree();
 });
 
+it('a repair makes way for a writer that holds one row of it and wants another', async () => {
+  await withClient(tables.blue, async (writer) => {
+    await writer.query("begin; update booking set during = '[50, 51)' where id = 5");
+    const repairing = await startRepair('blue', 'Lock', 4, 5);
+    await writer.query(
+      "update booking set during = '[40, 41)' where id = 4; select pg_sleep(0.6); commit",
+    );
+    expect(await repairing).toContain('2 rows of blue restored');
+  });
+  await agree();
+  const [row] = await query(tables.blue, 'select b.during::text as during from booking b where id = 4');
+  expect(row?.during).toBe('[40,41)');
+});
+
 it('a statement carries so many bytes, and one row at least', () => {
   const columns = [
     ['12', null, '12', '123456789', ''],

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import {
   deleteUnshown,
@@ -15,6 +16,7 @@ import { inTransaction, keepAwake, prepared, type Side, withSession } from './da
 import { type Difference, forgetDifferences, readDifferences } from './difference.ts';
 import { Failure, sentenceOf, sqlStateOf } from './failure.ts';
 import { takeBatch, withEnds } from './follow.ts';
+import { holdersOf } from './holders.ts';
 import { type Run, routeOf, standing } from './migration.ts';
 import { textOf } from './names.ts';
 import { castKeys, lockKeys, type ResolvedTable } from './projection.ts';
@@ -139,17 +141,17 @@ interface Live {
 async function restoreLive(live: Live, table: ResolvedTable, left: Keys): Promise<Keys> {
   const some = left.slice(0, chunkRows);
   try {
-    await restoreRows(live, table, some, hasFixed(table) ? 'insert' : 'upsert');
+    await restorePatiently(live, table, some, hasFixed(table) ? 'insert' : 'upsert');
     return some;
   } catch (error) {
     if (isReadDifferently(error)) {
-      await restoreRows(live, table, some, 'insert');
+      await restorePatiently(live, table, some, 'insert');
       return some;
     }
     if (!isClash(error)) throw error;
   }
   try {
-    await restoreRows(live, table, left, 'insert');
+    await restorePatiently(live, table, left, 'insert');
     return left;
   } catch (error) {
     if (!isClash(error)) throw error;
@@ -157,6 +159,30 @@ async function restoreLive(live: Live, table: ResolvedTable, left: Keys): Promis
       `${textOf(table.target)}: ${sentenceOf(error)}. A row that is not to be repaired holds what one of ` +
         'these has to get: name that row too, or let "migrate verify" list it.',
     );
+  }
+}
+
+/** Shorter than deadlock_timeout (a second), so that PostgreSQL ends no writer for our sake. */
+const lockMs = 300;
+const lockAttemptsMax = 60;
+const lockPauseMs = 50;
+
+/** Makes way for writers that hold some of the rows and want others, and tries again. */
+async function restorePatiently(live: Live, table: ResolvedTable, keys: Keys, mode: Mode) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await restoreRows(live, table, keys, mode);
+    } catch (error) {
+      // lock_not_available, deadlock_detected
+      if (!['55P03', '40P01'].includes(sqlStateOf(error))) throw error;
+      if (attempt >= lockAttemptsMax) {
+        throw new Failure(
+          `${textOf(table.target)}: rows that are to be restored are kept locked. ` +
+            `${await holdersOf(live.writer, [table.target], 'fence')} End them and start again.`,
+        );
+      }
+      await sleep(lockPauseMs);
+    }
   }
 }
 
@@ -184,7 +210,8 @@ async function restoreRows(
 async function asRepairer(client: pg.Client): Promise<void> {
   await client.query(
     `select set_config('migrate.origin', c.migration_id::text, true),
-       set_config('session_replication_role', 'replica', true), set_config('lock_timeout', '5s', true)
+       set_config('session_replication_role', 'replica', true), set_config('lock_timeout', $1, true)
      from migrate.control c where c.state = 'live'`,
+    [`${lockMs}ms`],
   );
 }
