@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { corrupt } from '#migrate/testing/corruption.ts';
 import { query } from '#migrate/testing/databases.ts';
 import { asItIs, openTables, type Tables } from '#migrate/testing/tables.ts';
 import { partsOf } from './apply.ts';
@@ -114,12 +115,13 @@ async function startRepair(side: 'blue' | 'green', what: string, ...ids: readonl
   const keys = ids.flatMap((id) => ['--key', `["${id}"]`]);
   const repairing = tables.run('repair', '--side', 'blue', '--table', 'booking', ...keys);
   repairing.catch(() => {});
-  await vi.waitFor(async () => {
-    const waiting = `select 1 from pg_stat_activity a where a.datname = current_database()
-      and a.application_name like 'migrate-tool/%' and a.wait_event_type = '${what}'`;
-    expect(await query(tables[side], waiting)).toHaveLength(1);
+  const waiting = `select 1 from pg_stat_activity a where a.datname = current_database()
+    and a.application_name like 'migrate-tool/%' and a.wait_event_type = '${what}'`;
+  await vi.waitFor(async () => expect(await query(tables[side], waiting)).not.toEqual([]), {
+    timeout: 60_000,
+    interval: 20,
   });
-  return repairing;
+  return { repairing };
 }
 
 /** A session of the application, for as long as `work` goes on. */
@@ -137,7 +139,7 @@ it('a repair of the live side locks no row while it brings what has waited long'
   await query(tables.blue, 'update moment set v = 90 where id = 9');
   await withClient(tables.green, async (reader) => {
     await reader.query('begin; select 1 from moment where id = 9 for update');
-    const repairing = await startRepair('green', 'Lock', 6);
+    const { repairing } = await startRepair('green', 'Lock', 6);
     await query(
       tables.blue,
       "set lock_timeout = '2s'; update booking set during = '[60, 61)' where id = 6",
@@ -151,15 +153,43 @@ it('a repair of the live side locks no row while it brings what has waited long'
 it('a repair makes way for a writer that holds one row of it and wants another', async () => {
   await withClient(tables.blue, async (writer) => {
     await writer.query("begin; update booking set during = '[50, 51)' where id = 5");
-    const repairing = await startRepair('blue', 'Lock', 4, 5);
+    const { repairing } = await startRepair('blue', 'Lock', 4, 5);
     await writer.query(
       "update booking set during = '[40, 41)' where id = 4; select pg_sleep(0.6); commit",
     );
     expect(await repairing).toContain('2 rows of blue restored');
   });
   await agree();
-  const [row] = await query(tables.blue, 'select b.during::text as during from booking b where id = 4');
+  const [row] = await query(
+    tables.blue,
+    'select b.during::text as during from booking b where id = 4',
+  );
   expect(row?.during).toBe('[40,41)');
+});
+
+it('a repair overwrites no row that somebody inserts meanwhile', async () => {
+  await corrupt(tables, 'blue', 'delete from booking where id = 7');
+  // The repair is slow with row 3, which comes before row 7.
+  await query(
+    tables.blue,
+    `create function nap() returns trigger language plpgsql as
+       'begin perform pg_sleep(1); return new; end';
+     create trigger nap before update on booking for each row when (old.id = 3) execute function nap();
+     alter table booking enable always trigger nap`,
+  );
+  const { repairing } = await startRepair('blue', 'Timeout', 3, 7);
+  const inserted = query(
+    tables.blue,
+    `insert into booking values (7, '[700, 701)')
+     on conflict (id) do update set during = excluded.during`,
+  );
+  await repairing;
+  await inserted;
+  await query(tables.blue, 'drop trigger nap on booking');
+  await tables.run('watch', '--once');
+  const during = 'select b.during::text as during from booking b where b.id = 7';
+  expect(await query(tables.blue, during)).toEqual([{ during: '[700,701)' }]);
+  await agree();
 });
 
 it('a statement carries so many bytes, and one row at least', () => {

@@ -103,9 +103,10 @@ export async function warmWrites(destination: pg.Client, route: Route): Promise<
 
 /**
  * `upsert` touches what differs and is the rule. `insert` lets all rows make room before they come
- * back: where they exchange values of which no two rows may have the same.
+ * back: where they exchange values of which no two rows may have the same. `missing` leaves rows alone
+ * that are there.
  */
-export type Mode = 'upsert' | 'insert';
+export type Mode = 'upsert' | 'insert' | 'missing';
 
 /** Deletes what the projection does not show any more; gives how many rows. */
 export async function deleteUnshown(destination: pg.Client, writing: Writing): Promise<number> {

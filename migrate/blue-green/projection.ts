@@ -334,14 +334,14 @@ export function deleteGone(table: ResolvedTable): string {
     and not exists (select from ${given(table, 's', 2, keyColumns(table))} where ${sameKey(table, 's')})`;
 }
 
-/** Inserts or updates rows given as one array of texts per column. */
-export function upsertRows(table: ResolvedTable, mode: 'upsert' | 'insert'): string {
+/** Inserts or updates rows given as one array of texts per column; of `missing` none is updated. */
+export function upsertRows(table: ResolvedTable, mode: 'upsert' | 'insert' | 'missing'): string {
   const rest = table.columns.filter(({ name, fixed }) => !table.key.includes(name) && !fixed);
   const set = rest.map(({ name }) => `${quoted(name)} = excluded.${quoted(name)}`).join(', ');
   const conflict = `on conflict (${table.key.map(quoted).join(', ')}) do ${
-    rest.length === 0 ? 'nothing' : `update set ${set}`
+    rest.length === 0 || mode === 'missing' ? 'nothing' : `update set ${set}`
   }`;
-  return `${insertGiven(table, [])} from ${given(table, 'u', 1)} ${mode === 'upsert' ? conflict : ''}`;
+  return `${insertGiven(table, [])} from ${given(table, 'u', 1)} ${mode === 'insert' ? '' : conflict}`;
 }
 
 function insertGiven(table: ResolvedTable, kept: readonly string[]): string {

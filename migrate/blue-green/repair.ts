@@ -194,10 +194,14 @@ async function restoreRows(
 ): Promise<void> {
   await inTransaction(writer, async () => {
     await asRepairer(writer);
+    const texts = keys.map((key) => JSON.stringify(key));
+    // Rows that are missing here come first, as they are there now: no other writer inserts them meanwhile.
+    if (mode === 'upsert') {
+      await putRows(writer, await readRows(ends.destination, table, texts), 'missing');
+    }
     await writer.query(prepared(lockKeys(table), [JSON.stringify(keys)]));
     // What was written to these rows and committed is on the other side after this.
     await keepAwake(writer, () => drain(ends, flow));
-    const texts = keys.map((key) => JSON.stringify(key));
     const writing = await readRows(ends.destination, table, texts);
     if (mode === 'insert') await makeRoom(writer, table, texts);
     else await deleteUnshown(writer, writing);
