@@ -66,7 +66,7 @@ export async function tableShape(
     `select a.attname as name from pg_index i
      cross join lateral unnest(i.indkey::int2[]) with ordinality k(attnum, at)
      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-     where i.indrelid = $1 and i.indisprimary order by k.at`,
+     where i.indrelid = $1 and i.indisprimary and k.at <= i.indnkeyatts order by k.at`,
     [found.oid],
   );
   const places = await client.query<{ schema: string; name: string }>(

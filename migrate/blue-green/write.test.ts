@@ -14,7 +14,7 @@ const shapes = (sum: string, name: string, place: string, reading: readonly stri
    create table colour (id int primary key, r int, g int, b int);
    create table tariff (price numeric primary key, name text);
    create table code (id int primary key, letters character(3)[], flags bit(4)[]);
-   create table amount (id int primary key, sum ${sum});
+   create table amount (id int, sum ${sum}, primary key (id) include (sum));
    create table reading (id int primary key, r ${reading[0]}, d ${reading[1]}, n ${reading[2]});
    create table note (id int primary key, body text not null);
    create unique index note_body on note (body);
