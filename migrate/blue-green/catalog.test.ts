@@ -59,7 +59,8 @@ it('a sequence is known with its column, and whether an index finds its greatest
   await query(pair.blue, 'create table numbered (a bigserial primary key, b bigserial, c serial)');
   await query(
     pair.blue,
-    `create index on numbered (b) where c > 0; create sequence apart;
+    `create index on numbered (b) where c > 0; create index on numbered using brin (b);
+     create index on numbered using hash (c); create sequence apart;
      create table further (d bigint primary key default nextval('apart'))`,
   );
   const client = new pg.Client({ connectionString: pair.blue });

@@ -230,8 +230,10 @@ export async function numberingSequences(
          and f.adrelid in (select m.oid from mapped m))
      select n.nspname as schema, s.relname as name, tn.nspname as table_schema,
        t.relname as table_name, a.attname as "column", ty.typcategory = 'N' as numeric,
-       exists (select 1 from pg_index i where i.indrelid = t.oid and i.indisvalid
-         and i.indkey[0] = a.attnum and i.indpred is null) as indexed
+       exists (select 1 from pg_index i join pg_class x on x.oid = i.indexrelid
+         join pg_am m on m.oid = x.relam and m.amname = 'btree'
+         where i.indrelid = t.oid and i.indisvalid and i.indkey[0] = a.attnum
+           and i.indpred is null) as indexed
      from numbered d join pg_class s on s.oid = d.sequence and s.relkind = 'S'
      join pg_namespace n on n.oid = s.relnamespace
      join pg_class t on t.oid = d."table" join pg_namespace tn on tn.oid = t.relnamespace
