@@ -122,6 +122,10 @@ export async function runRepair(run: Run, input: Input): Promise<Answer> {
   return { rows };
 }
 
+/** A number beyond these has become another one when it was read. */
+const isExact = (part: unknown) =>
+  typeof part === 'number' ? Math.abs(part) <= Number.MAX_SAFE_INTEGER : typeof part === 'string';
+
 function keysOf(input: Input): readonly (readonly string[])[] {
   const keys = input.texts('key').map((text) => {
     const parsed: unknown = (() => {
@@ -131,7 +135,9 @@ function keysOf(input: Input): readonly (readonly string[])[] {
         return undefined;
       }
     })();
-    if (Array.isArray(parsed) && parsed.length > 0) return parsed.map(String);
+    if (Array.isArray(parsed) && parsed.length > 0 && parsed.every(isExact)) {
+      return parsed.map(String);
+    }
     throw new Failure(`--key ${text}: write a JSON array of texts, as '["42"]'.`);
   });
   if (keys.length === 0) throw new Failure('--table needs at least one --key.');

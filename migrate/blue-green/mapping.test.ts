@@ -34,6 +34,7 @@ describe('a mapping says what is wrong with it, where, and what to do', () => {
     ['no name', { ...good, name: '' }, /shop.json: name: use lower case/],
     ['an unknown field', { ...good, forwards: 1 }, /shop.json: the mapping: .*forwards/],
     ['no key', withTable({ key: [] }), /forward\.tables\[0\]\.key: name at least one column/],
+    ['a column twice', withTable({ key: ['id', 'id'] }), /\.key: name each column once/],
     ['a quoted table', withTable({ target: 'a.b.c' }), /\.target: write a table as "name"/],
     ['a semicolon', withTable({ select: 'select 1;' }), /\.select: leave the semicolon out/],
     ['a statement', withTable({ select: 'delete from x' }), /\.select: begin with "select"/],

@@ -11,7 +11,11 @@ const tableName = z
     (text) => parseTableName(text) !== undefined,
     'write a table as "name" or "schema.name", without quotes',
   );
-const columnNames = z.array(z.string().min(1)).min(1, 'name at least one column').max(32);
+const columnNames = z
+  .array(z.string().min(1))
+  .min(1, 'name at least one column')
+  .max(32)
+  .refine((names) => new Set(names).size === names.length, 'name each column once');
 const sql = z
   .string()
   .trim()

@@ -200,6 +200,10 @@ it('a repair by a key that no row can have is refused, and stops no later batch'
   await expect(repair('["one"]')).rejects.toThrow(
     /^No row of public\.colour has such a key \(id\)/,
   );
+  // 2^53 + 1, which is 2^53 to JSON.
+  for (const key of ['[9007199254740993]', '[null]']) {
+    await expect(repair(key)).rejects.toThrow(/^--key .*: write a JSON array of texts/);
+  }
   await expect(repair('["1", "2"]')).rejects.toThrow(/the key of public\.colour is \(id\)/);
   await tables.run('follow', '--once');
 });
