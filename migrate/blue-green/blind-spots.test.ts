@@ -67,23 +67,25 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
     );
   });
 
-  it('a cast that loses something, unless the projection says so', async () => {
-    const columns = (at: string, cost: string, days: string, n: string) =>
-      `create table visit (id int primary key, at ${at}, cost ${cost}, days ${days}, n ${n})`;
-    await query(tables.blue, columns('timestamp', 'numeric', 'timestamp[]', 'real'));
-    await query(tables.green, columns('timestamptz', 'float8', 'date[]', 'int'));
-    const visit = asItIs('visit', ['id'], ['at', 'cost', 'days', 'n']);
+  it('a cast that loses something, or that there is none of, unless the projection says so', async () => {
+    const columns = (at: string, cost: string, days: string, n: string, open: string) =>
+      `create table visit (id int primary key, at ${at}, cost ${cost}, days ${days}, n ${n}, open ${open})`;
+    await query(tables.blue, columns('timestamp', 'numeric', 'timestamp[]', 'real', 'boolean'));
+    await query(tables.green, columns('timestamptz', 'float8', 'date[]', 'int', 'numeric'));
+    const visit = asItIs('visit', ['id'], ['at', 'cost', 'days', 'n', 'open']);
     await expect(planned({ forward: { tables: [visit] } })).rejects.toThrow(
       [
         'forward.tables[0].select: "cost" is numeric and would become double precision in public.visit, ' +
           'which would lose digits. Where that is meant, cast it in the projection.',
         'forward.tables[0].select: "days" is timestamp without time zone[] and would become date[] in ' +
           'public.visit, which would lose the time of day. Where that is meant, cast it in the projection.',
+        'forward.tables[0].select: "open" is boolean and would become numeric in public.visit, to which ' +
+          'PostgreSQL has no cast. Say in the projection how.',
       ].join('\n'),
     );
     const cast = (at: string) => ({
       ...visit,
-      select: `select v.id, ${at}, v.cost::float8, v.days::date[], v.n from visit v`,
+      select: `select v.id, ${at}, v.cost::float8, v.days::date[], v.n, v.open::int from visit v`,
     });
     expect(await planned({ forward: { tables: [cast('v.at')] } })).toContain(
       'note: green: public.visit.at is timestamp with time zone and is given timestamp without time zone: ' +

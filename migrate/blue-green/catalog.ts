@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { sqlStateOf } from './failure.ts';
 import { quotedTable, type TableName } from './names.ts';
 
 /** A column as the catalog describes it. */
@@ -129,6 +130,19 @@ export async function queryColumns(
     const unscaled = type === 'numeric' && tableID !== 0 && dataTypeModifier === -1;
     return { name, type, unscaled };
   });
+}
+
+/** Whether PostgreSQL can make the one type of the other, be it by what is written. */
+export async function isCastable(client: pg.Client, from: string, to: string): Promise<boolean> {
+  if (from === to) return true;
+  try {
+    await client.query(`select null::${from}::${to}`);
+    return true;
+  } catch (error) {
+    // cannot_coerce
+    if (sqlStateOf(error) === '42846') return false;
+    throw error;
+  }
 }
 
 /** A foreign key between tables. */

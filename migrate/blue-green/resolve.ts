@@ -1,10 +1,15 @@
-import { queryColumns, tableShape } from './catalog.ts';
+import { isCastable, queryColumns, tableShape } from './catalog.ts';
 import { isSpelledFreely, lossOf } from './conversion.ts';
 import type { Database } from './database.ts';
 import { Failure, sentenceOf } from './failure.ts';
 import type { Direction, Mapping, TableMapping } from './mapping.ts';
 import { parseTableName, quoted, type TableName, textOf } from './names.ts';
-import { isText, type ResolvedSource, type ResolvedTable } from './projection.ts';
+import {
+  isText,
+  type ProjectedColumn,
+  type ResolvedSource,
+  type ResolvedTable,
+} from './projection.ts';
 
 /** One direction of a mapping, fitted to both databases. */
 export interface Route {
@@ -104,24 +109,11 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
       );
       return [];
     }
-    const loss = lossOf(type, column.type);
-    if (loss !== undefined) {
-      problems.push(
-        `.select: "${name}" is ${type} and would become ${column.type} in ${textOf(target)}, which would ` +
-          `${loss}. Where that is meant, cast it in the projection.`,
-      );
-    }
     const { padded, builtin, fixed } = column;
-    if (builtin && mapping.key.includes(name) && isSpelledFreely(type, column.type)) {
-      problems.push(
-        `.select: the key column "${name}" is ${type}, which may spell one ${column.type} in several ways, ` +
-          `so rows of ${textOf(target)} would not be found again. Cast it in the projection; an index of ` +
-          `${origin.side} on that cast keeps ranges fast.`,
-      );
-    }
     const exact = unscaled && column.unscaled;
     return [{ name, type: column.type, originType: type, cast: builtin, padded, fixed, exact }];
   });
+  problems.push(...(await conversionProblems(origin, mapping, columns)));
   const names = projected.map(({ name }) => name);
   for (const name of new Set(names.filter((one, at) => names.indexOf(one) !== at))) {
     problems.push(`.select: it gives column "${name}" more than once; name each differently`);
@@ -158,6 +150,33 @@ async function resolveTable(mapping: TableMapping, origin: Database, destination
     ),
   };
   return { table, problems };
+}
+
+/** What would go wrong, or get lost, on the way from one type to another. */
+async function conversionProblems(
+  { main, side }: Database,
+  { target, key }: TableMapping,
+  columns: readonly ProjectedColumn[],
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  const place = textOf(tableNameOf(target));
+  for (const { name, originType, type, cast } of columns) {
+    const becomes = `.select: "${name}" is ${originType} and would become ${type} in ${place}`;
+    const loss = lossOf(originType, type);
+    if (loss !== undefined) {
+      problems.push(
+        `${becomes}, which would ${loss}. Where that is meant, cast it in the projection.`,
+      );
+    } else if (cast && key.includes(name) && isSpelledFreely(originType, type)) {
+      problems.push(
+        `${becomes}, which a text may spell in several ways, so rows would not be found again by their ` +
+          `key. Cast it in the projection; an index of ${side} on that cast keeps ranges fast.`,
+      );
+    } else if (cast && !(await isCastable(main, originType, type))) {
+      problems.push(`${becomes}, to which PostgreSQL has no cast. Say in the projection how.`);
+    }
+  }
+  return problems;
 }
 
 async function resolveSource(
