@@ -18,9 +18,11 @@ const tables = [
   same('invoice', 'id'),
   same('loose', 'id', 'name'),
   same('ticket', 'id', 'number'),
+  same('draft', 'id', 'name'),
 ];
 const continued = [
   { from: 'ticket_number_seq', to: 'ticket_number_seq' },
+  { from: 'order_numbers', to: 'invoice_numbers' },
   { from: 'invoice_numbers', to: 'invoice_numbers' },
 ];
 
@@ -44,7 +46,9 @@ beforeAll(async () => {
        create sequence loose_numbers;
        create table loose (id bigint primary key default nextval('loose_numbers'), name text);
        create table ticket (id bigint primary key, number serial);
-       create sequence invoice_numbers;
+       create sequence invoice_numbers; create sequence order_numbers;
+       create sequence draft_numbers increment -1;
+       create table draft (id bigint primary key default nextval('draft_numbers'), name text);
        create table invoice (id text primary key default 'INV-' || nextval('invoice_numbers'))`,
     );
   }
@@ -53,6 +57,8 @@ beforeAll(async () => {
     `insert into tenant (name) values ('the only one');
      insert into loose (name) select 'of ' || n from generate_series(1, 5) n;
      insert into ticket (id) select n from generate_series(1, 5) n;
+     insert into draft (name) values ('one'), ('two'), ('three');
+     select nextval('order_numbers') from generate_series(1, 7);
      insert into invoice default values; insert into invoice default values`,
   );
 });
@@ -82,9 +88,10 @@ it('after a switch every sequence goes on past what is stored, and what was issu
     `with t as (insert into tenant (name) values ('the second') returning id),
        l as (insert into loose (name) values ('the next') returning id),
        k as (insert into ticket (id) values (100) returning number),
-       i as (insert into invoice default values returning id)
-     select t.id::int as tenant, l.id::int as loose, k.number as ticket, i.id as invoice
-     from t, l, k, i`,
+       i as (insert into invoice default values returning id),
+       d as (insert into draft (name) values ('four') returning id)
+     select t.id::int as tenant, l.id::int as loose, k.number as ticket, i.id as invoice,
+       d.id::int as draft from t, l, k, i, d`,
   );
-  expect(inserted).toEqual([{ tenant: 2, loose: 6, ticket: 7, invoice: 'INV-3' }]);
+  expect(inserted).toEqual([{ tenant: 2, loose: 6, ticket: 7, invoice: 'INV-8', draft: -4 }]);
 });

@@ -14,9 +14,9 @@ interface NumberedColumn {
 /** How one sequence of the destination is put past what was issued. */
 export interface SequenceMove {
   readonly to: TableName;
-  /** The sequence of the origin that it continues. */
-  readonly from: TableName | undefined;
-  /** Columns that it numbers: it goes past the greatest value there too. */
+  /** The sequences of the origin that it continues: past each of them. */
+  readonly from: readonly TableName[];
+  /** Columns that it numbers: it goes past the greatest value there too; one that counts down, the least. */
   readonly columns: readonly NumberedColumn[];
 }
 
@@ -28,10 +28,12 @@ export async function sequenceMoves(route: Route): Promise<readonly SequenceMove
   for (const { sequence, table, column, numeric, indexed } of found) {
     const known = moves.get(textOf(sequence))?.columns ?? [];
     const columns = [...known, { table, name: column, numeric, indexed }];
-    moves.set(textOf(sequence), { to: sequence, from: undefined, columns });
+    moves.set(textOf(sequence), { to: sequence, from: [], columns });
   }
   for (const { from, to } of route.sequences) {
-    moves.set(textOf(to), { to, from, columns: moves.get(textOf(to))?.columns ?? [] });
+    const known = moves.get(textOf(to));
+    const all = [...(known?.from ?? []), from];
+    moves.set(textOf(to), { to, from: all, columns: known?.columns ?? [] });
   }
   return [...moves.values()];
 }
@@ -43,7 +45,7 @@ export async function sequenceMoves(route: Route): Promise<readonly SequenceMove
 export function unknownEnds(route: Route, moves: readonly SequenceMove[]): readonly string[] {
   return moves.flatMap(({ to, from, columns }) => {
     const unknown = columns.find(({ numeric, indexed }) => !numeric || !indexed);
-    if (from !== undefined || unknown === undefined) return [];
+    if (from.length > 0 || unknown === undefined) return [];
     const { side } = route.destination;
     const column = `${textOf(unknown.table)}.${unknown.name}`;
     if (!unknown.numeric) {
@@ -64,7 +66,7 @@ export function unknownEnds(route: Route, moves: readonly SequenceMove[]): reado
 /** Sequences without one in the origin to go on from. */
 export function sequenceWarnings(route: Route, moves: readonly SequenceMove[]): readonly string[] {
   return moves.flatMap(({ to, from, columns }) => {
-    if (from !== undefined) return [];
+    if (from.length > 0) return [];
     const past = columns.map(({ table, name }) => `${textOf(table)}.${name}`).join(', ');
     return [
       `${route.destination.side}: sequence ${textOf(to)} will be set past the greatest ${past}; ` +
@@ -81,46 +83,53 @@ export function quickMoves(moves: readonly SequenceMove[]): readonly SequenceMov
   return moves.map((move) => ({ ...move, columns: move.columns.filter((c) => c.indexed) }));
 }
 
-/** How far the origin has issued numbers, per move. */
+/** How far the origin has issued numbers, per move: by each of the sequences that it continues. */
 export async function issuedNumbers(
   route: Route,
   moves: readonly SequenceMove[],
-): Promise<readonly string[]> {
-  return Promise.all(
-    moves.map(async ({ from }) => {
-      if (from === undefined) return '0';
-      const { rows } = await route.origin.main.query<{ value: string }>(
-        prepared(
-          `select (case when s.is_called then s.last_value else s.last_value - 1 end)::text as value
-           from ${quotedTable(from)} s`,
-          [],
-        ),
-      );
-      return rows[0]?.value ?? '0';
-    }),
-  );
+): Promise<readonly (readonly string[])[]> {
+  const issued = async (from: TableName) => {
+    const { rows } = await route.origin.main.query<{ value: string }>(
+      prepared(
+        `select (case when s.is_called then s.last_value else s.last_value - q.seqincrement end)::text
+           as value
+         from ${quotedTable(from)} s, pg_sequence q where q.seqrelid = $1::text::regclass`,
+        [quotedTable(from)],
+      ),
+    );
+    return rows.map(({ value }) => value);
+  };
+  return Promise.all(moves.map(async ({ from }) => (await Promise.all(from.map(issued))).flat()));
 }
 
 /** Puts every sequence past what was issued and what is stored; none ever goes back. */
 export async function moveSequences(
   route: Route,
   moves: readonly SequenceMove[],
-  issued: readonly string[],
+  issued: readonly (readonly string[])[],
 ): Promise<void> {
   await Promise.all(
     moves.map(({ to, columns }, at) => {
-      const past = columns
-        .filter(({ numeric }) => numeric)
-        .map(
-          ({ name, table }) =>
-            `, (select max(t.${quoted(name)})::bigint from ${quotedTable(table)} t)`,
-        );
+      const numeric = columns.filter((column) => column.numeric);
+      // Where there is nothing to go past it is null, and the sequence stays.
+      const past = (most: 'max' | 'min') =>
+        [
+          `(select ${most}(i) from unnest($1::bigint[]) i)`,
+          ...numeric.map(
+            ({ name, table }) =>
+              `(select ${most}(t.${quoted(name)})::bigint from ${quotedTable(table)} t)`,
+          ),
+        ].join(', ');
       return route.destination.main.query(
         prepared(
           `select setval($2::text::regclass, past.value)
-           from (select greatest($1::bigint${past.join('')}) as value) past, ${quotedTable(to)} s
-           where s.last_value < past.value or (s.last_value = past.value and not s.is_called)`,
-          [issued[at] ?? '0', quotedTable(to)],
+           from (select q.seqincrement > 0 as up,
+               case when q.seqincrement > 0 then greatest(${past('max')})
+                 else least(${past('min')}) end as value
+             from pg_sequence q where q.seqrelid = $2::text::regclass) past, ${quotedTable(to)} s
+           where (s.last_value < past.value) = past.up and s.last_value <> past.value
+             or s.last_value = past.value and not s.is_called`,
+          [issued[at] ?? [], quotedTable(to)],
         ),
       );
     }),
