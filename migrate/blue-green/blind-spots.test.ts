@@ -131,6 +131,22 @@ describe('a mapping that would fail, or lose something, long after the copy', ()
     );
   });
 
+  it('ranges that no index finds are said, with the index that would', async () => {
+    const create = 'create table tome (code text collate "POSIX" primary key, n int)';
+    for (const url of [tables.blue, tables.green]) await query(url, create);
+    await query(
+      tables.blue,
+      "insert into tome select 'code ' || n, n from generate_series(1, 350) n; analyze tome",
+    );
+    const forward = { tables: [{ ...asItIs('tome', ['code'], ['n']), rangeRows: 100 }] };
+    expect(await planned({ forward })).toContain(
+      'note: blue: no index gives the rows of public.tome in the order of their key, so each of about 4 ' +
+        'ranges reads all of them. For a fast copy make one on ("code" collate "C");',
+    );
+    await query(tables.blue, 'create index on tome (code collate "C")');
+    expect(await planned({ forward })).not.toContain('no index gives');
+  });
+
   it('what a rollback would leave behind is said', async () => {
     const more = 'create table note (id bigint primary key, words text not null)';
     for (const url of [tables.blue, tables.green]) await query(url, more);

@@ -1,8 +1,9 @@
 import type pg from 'pg';
-import { foreignKeys, type TableShape } from './catalog.ts';
+import { foreignKeys, type TableShape, tableShape } from './catalog.ts';
 import { isTakenForUtc } from './conversion.ts';
-import type { Database } from './database.ts';
+import { type Database, inTransaction, otherSide } from './database.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
+import { keyOrder, nextBound } from './projection.ts';
 import type { Route } from './resolve.ts';
 
 /** Statement triggers fire for the table that a statement names, so rows may come past them. */
@@ -162,4 +163,29 @@ export function zoneWarnings({ destination, tables }: Route): readonly string[] 
           'zone is taken for UTC. Where it is of another, say so by "at time zone" in the projection.',
       ),
   );
+}
+
+/**
+ * Projections whose keys no index gives in order: whoever looks for a range sorts all rows. A plan
+ * that may not sort does so only where there is no other way.
+ */
+export async function rangeWarnings({ origin, tables }: Route): Promise<readonly string[]> {
+  const warnings: string[] = [];
+  for (const table of tables) {
+    const [first] = table.sources;
+    const rows = first && (await tableShape(origin.main, first.table))?.rows;
+    if (rows === undefined || rows <= table.rangeRows) continue;
+    const sorts = await inTransaction(origin.main, async () => {
+      await origin.main.query('set local enable_sort = off; set local enable_seqscan = off');
+      const found = await origin.main.query(`explain (format json) ${nextBound(table, null)}`);
+      return JSON.stringify(found.rows).includes('"Node Type":"Sort"');
+    });
+    if (!sorts) continue;
+    warnings.push(
+      `${origin.side}: no index gives the rows of ${textOf(table.target)} in the order of their key, so each ` +
+        `of about ${Math.ceil(rows / table.rangeRows)} ranges reads all of them. For a fast copy make one on ` +
+        `(${keyOrder(table)}); for a fast verify, also in ${otherSide(origin.side)}.`,
+    );
+  }
+  return warnings;
 }

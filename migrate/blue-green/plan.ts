@@ -9,6 +9,7 @@ import {
   foreignProblems,
   keyProblems,
   largeObjectProblems,
+  rangeWarnings,
   sourceWarnings,
   targetWarnings,
   zoneWarnings,
@@ -72,6 +73,7 @@ export async function plan(run: Run): Promise<Plan> {
   for (const route of routes) {
     refusals.push(...(await foreignProblems(route)));
     warnings.push(...zoneWarnings(route));
+    warnings.push(...(await rangeWarnings(route)));
     const moves = await sequenceMoves(route);
     // Later on the indexes of green may be set aside; the switch looks again.
     if (fresh) refusals.push(...unknownEnds(route, moves));

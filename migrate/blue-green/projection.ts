@@ -275,6 +275,13 @@ export function keyless(table: ResolvedTable): string {
   return `select 1 from (${table.select}\n) p where ${tests.join(' or ')} limit 1`;
 }
 
+/** The key as an index of the origin has to have it, so that ranges are found by it. */
+export function keyOrder(table: ResolvedTable): string {
+  return keyColumns(table)
+    .map((column) => ordered(column, 'origin', quoted(column.name)))
+    .join(', ');
+}
+
 /** The key after `rangeRows` rows, from `after` on: where the next range begins. */
 export function nextBound(table: ResolvedTable, after: readonly string[] | null): string {
   const columns = keyColumns(table);
