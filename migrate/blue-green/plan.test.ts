@@ -58,7 +58,11 @@ it('plan says what such a role does not see', async () => {
 
 it('plan says whose statements such a role may not read', async () => {
   const as = { ...pair, ...mover };
-  await query(pair.blue, 'create extension pg_stat_statements');
+  await query(
+    pair.blue,
+    `create schema seen; grant usage on schema seen to ${role};
+     create extension pg_stat_statements schema seen`,
+  );
   await query(pair.blue, 'select count(*) from customer');
   await query(mover.blue, 'select count(*) from account');
   try {
@@ -66,7 +70,7 @@ it('plan says whose statements such a role may not read', async () => {
     expect(said).toMatch(/mover_\w+: [1-9]\d* calls of [1-9]\d* statements that name account/);
     expect(said).toMatch(/[1-9]\d* statements that mover_\w+ may not read: grant pg_monitor/);
   } finally {
-    await query(pair.blue, 'drop extension pg_stat_statements');
+    await query(pair.blue, 'drop schema seen cascade');
   }
 });
 

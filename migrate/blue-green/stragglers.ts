@@ -88,12 +88,20 @@ async function statementsOn(
   client: pg.Client,
   tables: readonly TableName[],
 ): Promise<readonly string[] | undefined> {
+  const { rows: places } = await client.query<TableName>(
+    `select n.nspname as schema, e.extname as name
+     from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+     where e.extname = 'pg_stat_statements'`,
+  );
+  const [place] = places;
+  if (place === undefined) return undefined;
+  const view = quotedTable(place);
   try {
     const { rows } = await client.query<{ sentence: string }>(
       `select format('%s: %s calls of %s statements that name %s', u.role, sum(u.calls), count(*),
          u.name) as sentence
        from (select pg_get_userbyid(s.userid)::text as role, s.calls, t.name
-             from pg_stat_statements s join unnest($1::text[]) t(name)
+             from ${view} s join unnest($1::text[]) t(name)
                on s.query ~* ('\\m' || t.name || '\\M')
              where s.dbid = (select d.oid from pg_database d where d.datname = current_database())
                and s.query !~* 'migrate\\.') u
@@ -104,7 +112,7 @@ async function statementsOn(
       `select format('%s: %s statements that %s may not read: grant pg_monitor to %s, or ask %s',
          pg_get_userbyid(s.userid), count(*), current_user, current_user,
          pg_get_userbyid(s.userid)) as sentence
-       from pg_stat_statements s
+       from ${view} s
        where s.query = '<insufficient privilege>'
          and s.dbid = (select d.oid from pg_database d where d.datname = current_database())
        group by s.userid order by 1`,
