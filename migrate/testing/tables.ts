@@ -29,23 +29,31 @@ export interface Tables extends Pair {
   /** Commands without options, one after the other. */
   runAll(...commands: readonly string[]): Promise<void>;
   /** The mapping is these tables from now on, in both directions unless `reverse` says otherwise. */
-  remap(forward: Direction['tables'], reverse?: Direction['tables']): Promise<void>;
+  remap(forward: Direction['tables'], reverse?: Direction['tables'] | null): Promise<void>;
 }
 
-/** Makes two databases by `sql`, with a mapping that takes `tables` there, and `reverse` back. */
+/**
+ * Makes two databases by `sql`, with a mapping that takes `tables` there, and `reverse` back; null:
+ * there is no way back.
+ */
 export async function openTables(
   sql: { readonly blue: string; readonly green: string },
   tables: Direction['tables'],
-  reverse = tables,
+  reverse: Direction['tables'] | null = tables,
+  checks: MappingFile['checks'] = [],
 ): Promise<Tables> {
   const pair = await openEmptyPair();
   const directory = await mkdtemp(join(tmpdir(), 'migrate-tables-'));
   const file = join(directory, 'mapping.json');
-  const remap = async (forward: Direction['tables'], back = forward) => {
+  const remap = async (
+    forward: Direction['tables'],
+    back: Direction['tables'] | null = forward,
+  ) => {
     const mapping: MappingFile = {
       name: 'tables',
       forward: { tables: forward },
-      reverse: { tables: back },
+      ...(back === null ? {} : { reverse: { tables: back } }),
+      checks,
     };
     await writeFile(file, JSON.stringify(mapping));
   };
