@@ -14,8 +14,8 @@ it('keys are logged as the tool writes them, whatever the session of the writer 
   const tags = {
     target: 'tag',
     key: ['tag'],
-    select:
-      'select t.tag, count(*)::int as n from note d cross join unnest(d.tags) t(tag) group by 1',
+    select: `select t.tag, count(*)::int as n from note d cross join unnest(d.tags) t(tag)
+       where t.tag is not null group by 1`,
     sources: [
       { table: 'note', columns: ['tags'], keys: 'select unnest(c.tags) as tag from changed c' },
     ],

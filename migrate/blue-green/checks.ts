@@ -5,14 +5,15 @@ import { sentenceOf } from './failure.ts';
 import type { Check } from './mapping.ts';
 import type { Run } from './migration.ts';
 import { quoted, quotedTable, textOf } from './names.ts';
-import { mappedTables } from './resolve.ts';
+import { keyless } from './projection.ts';
+import { mappedTables, type Route } from './resolve.ts';
 
 /** A session in each database, at one point of time. */
 export type Sessions = Readonly<Record<Side, pg.Client>>;
 
 /**
- * Sentences of what does not hold: the mapping's checks, and foreign keys, but those between tables
- * of `untouched` (`blue public.account`), which were asked before and hold what they held.
+ * Sentences of what does not hold: the mapping's checks, a key for each row, and foreign keys, but those
+ * between tables of `untouched` (`blue public.account`), which were asked before and hold what they held.
  */
 export async function brokenChecks(
   run: Run,
@@ -25,6 +26,9 @@ export async function brokenChecks(
       (error: unknown) => `${check.name}: it cannot be asked: ${sentenceOf(error)}`,
     );
     if (said !== undefined) broken.push(said);
+  }
+  for (const route of [run.routes.forward, run.routes.reverse]) {
+    if (route !== undefined) broken.push(...(await keylessRows(route, sessions)));
   }
   for (const side of ['blue', 'green'] as const) {
     broken.push(...(await brokenReferences(run, side, sessions[side], untouched)));
@@ -68,6 +72,24 @@ async function askRows(client: pg.Client, sql: string): Promise<string> {
        select to_json(c.*) as q from (${sql}\n) c limit 10) q`,
   );
   return rows[0]?.found ?? '[]';
+}
+
+/** A row without a key lies in no range and stands in for none: no comparison finds that it is missing. */
+async function keylessRows(
+  { origin, destination, tables }: Route,
+  sessions: Sessions,
+): Promise<readonly string[]> {
+  const broken: string[] = [];
+  for (const table of tables) {
+    const { rowCount } = await sessions[origin.side].query(keyless(table));
+    if (rowCount === 0) continue;
+    broken.push(
+      `${origin.side}: the projection for ${textOf(table.target)} gives rows without a key ` +
+        `(${table.key.join(', ')} is null), which ${destination.side} cannot have. Leave them out by ` +
+        '"where", or give them a key.',
+    );
+  }
+  return broken;
 }
 
 /** Foreign keys that hold are not checked while the tool writes, so they are asked here. */
