@@ -60,6 +60,9 @@ async function referencesOf(
 async function indexesOf(client: pg.Client, names: readonly string[]): Promise<readonly Dropped[]> {
   const { rows } = await client.query<Dropped>(
     `select quote_ident(n.nspname) || '.' || quote_ident(i.relname) as name,
+       -- No definition says where an index lies.
+       case when s.oid is null then ''
+         else format('set local default_tablespace = %L; ', s.spcname) end ||
        -- The definition of a partitioned index says "on only", which would leave its partitions out.
        case when k.oid is null and i.relkind = 'I' then
            regexp_replace(pg_get_indexdef(x.indexrelid), ' ON ONLY ', ' ON ')
@@ -81,6 +84,7 @@ async function indexesOf(client: pg.Client, names: readonly string[]): Promise<r
          end as drop
      from pg_index x
      join pg_class i on i.oid = x.indexrelid join pg_namespace n on n.oid = i.relnamespace
+     left join pg_tablespace s on s.oid = i.reltablespace
      left join pg_constraint k on k.conindid = x.indexrelid and k.contype in ('u', 'x', 'p')
        and k.conrelid = x.indrelid
      where x.indrelid in (select to_regclass(t.name) from unnest($1::text[]) t(name))

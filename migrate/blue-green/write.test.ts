@@ -61,8 +61,23 @@ beforeAll(async () => {
     mapped,
     back,
   );
+  await makeTablespace();
+  await query(tables.green, `alter index note_body set tablespace ${apart}`);
 });
-afterAll(() => tables.close());
+afterAll(async () => {
+  const server = new URL(tables.green);
+  server.pathname = '/postgres';
+  await tables.close();
+  await query(server.href, `drop tablespace ${apart}`);
+});
+
+const apart = `apart_${process.pid}`;
+/** An empty tablespace, which PostgreSQL puts beside its own. */
+async function makeTablespace(): Promise<void> {
+  const url = new URL(tables.green);
+  url.searchParams.set('options', '-c allow_in_place_tablespaces=on');
+  await query(url.href, `create tablespace ${apart} location ''`);
+}
 
 const agree = async () => {
   expect(await tables.run('verify')).toContain('every check holds');
@@ -105,10 +120,13 @@ it('an index that was set aside comes back with all that was said of it', async 
   const [row] = await query(
     tables.green,
     `select x.indisunique as unique, x.indisreplident as identity, x.indisclustered as clustered,
-       obj_description(x.indexrelid, 'pg_class') as comment
-     from pg_index x where x.indexrelid = 'note_body'::regclass`,
+       obj_description(x.indexrelid, 'pg_class') as comment, s.spcname as place
+     from pg_index x join pg_class c on c.oid = x.indexrelid
+     left join pg_tablespace s on s.oid = c.reltablespace
+     where x.indexrelid = 'note_body'::regclass`,
   );
-  expect(row).toEqual({ unique: true, identity: true, clustered: true, comment: 'as it was' });
+  const said = { unique: true, identity: true, clustered: true, comment: 'as it was' };
+  expect(row).toEqual({ ...said, place: apart });
 });
 
 it('a row is compared by all of its columns, whatever they are called', async () => {
