@@ -87,14 +87,21 @@ export async function tableShape(
 
 async function columnsOf(client: pg.Client, oid: number): Promise<readonly Column[]> {
   const { rows } = await client.query<Column>(
-    `select a.attname as name, format_type(a.atttypid, null) as type,
-       case when t.typname = 'bpchar' and a.atttypmod > 4 then a.atttypmod - 4 end as padded,
-       (t.typname = 'numeric' and a.atttypmod = -1) as unscaled,
+    // A domain is what it is made of: that is what a projection gives, and its checks hold all the same.
+    `with recursive made_of as (
+       select a.attnum, a.atttypid as type, a.atttypmod as modifier from pg_attribute a
+       where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+       union all
+       select m.attnum, d.typbasetype, d.typtypmod
+       from made_of m join pg_type d on d.oid = m.type and d.typtype = 'd')
+     select a.attname as name, format_type(t.oid, null) as type,
+       case when t.typname = 'bpchar' and m.modifier > 4 then m.modifier - 4 end as padded,
+       (t.typname = 'numeric' and m.modifier = -1) as unscaled,
        (t.typnamespace = 'pg_catalog'::regnamespace) as builtin,
        (a.attnotnull and not a.atthasdef and a.attidentity = '') as required,
        (a.attgenerated <> '') as generated, (a.attgenerated = 'v') as virtual, (a.attidentity = 'a') as fixed
-     from pg_attribute a join pg_type t on t.oid = a.atttypid
-     where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum`,
+     from made_of m join pg_type t on t.oid = m.type and t.typtype <> 'd'
+     join pg_attribute a on a.attrelid = $1 and a.attnum = m.attnum order by a.attnum`,
     [oid],
   );
   return rows.map((row) => ({ ...row, type: plain(row.type) }));
