@@ -185,6 +185,9 @@ describe('a table that joins the mapping later', () => {
     await tables.remap([item]);
     await tables.runAll('prepare', 'copy', 'follow --once');
     await tables.remap([item, later]);
+    await expect(tables.run('copy')).rejects.toThrow(
+      /^Changes of public\.later in blue are not captured: "migrate prepare" comes first/,
+    );
     await tables.run('prepare');
     const indexes = async () => {
       const rows = await query(

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { openToTool } from './apply.ts';
+import { isCaptured } from './capture.ts';
 import { isToEnd, note } from './control.ts';
 import { cut } from './cut.ts';
 import { inTransaction, withSession } from './database.ts';
@@ -14,6 +15,7 @@ import { textOf } from './names.ts';
 import { atPace, type Pace, type PaceOptions } from './pace.ts';
 import { copyIn, copyOut, keyless, type ResolvedTable } from './projection.ts';
 import { insertRanges, markCopied, readRanges, type StoredRange } from './range.ts';
+import { sourcesOf } from './resolve.ts';
 
 export interface CopyOptions extends PaceOptions {
   /** Rows a second at most, over all workers; undefined: as fast as it goes. */
@@ -26,6 +28,7 @@ export interface CopyOptions extends PaceOptions {
  */
 export async function copy(run: Run, options: CopyOptions): Promise<'done' | 'stopped'> {
   const { report } = run;
+  await refuseUncaptured(run);
   await cutRanges(run);
   const ranges = await readRanges(run.green.main);
   const queue = ranges.filter(({ copiedRows }) => copiedRows === null);
@@ -97,6 +100,16 @@ async function cutRanges(run: Run): Promise<void> {
     await refuseKeyless(run, table);
     const ranges = await cut(run, run.blue.main, table, null);
     await insertRanges(run.green.main, name, ranges);
+  }
+}
+
+/** What is written to a table while it is copied has to be logged, or nobody brings it. */
+async function refuseUncaptured({ blue, routes }: Run): Promise<void> {
+  for (const { table } of sourcesOf(routes.forward)) {
+    if (await isCaptured(blue.main, table)) continue;
+    throw new Failure(
+      `Changes of ${textOf(table)} in blue are not captured: "migrate prepare" comes first.`,
+    );
   }
 }
 
