@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { queryColumns } from './catalog.ts';
+import { isSequence, queryColumns } from './catalog.ts';
 import { sentenceOf } from './failure.ts';
 import type { Run } from './migration.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
@@ -58,11 +58,7 @@ async function absentSequences(name: string, route: Route): Promise<readonly str
       ['from', route.origin, from],
       ['to', route.destination, to],
     ] as const) {
-      const { rowCount } = await main.query(
-        "select from pg_class c where c.oid = to_regclass($1) and c.relkind = 'S'",
-        [quotedTable(sequence)],
-      );
-      if (rowCount !== 0) continue;
+      if (await isSequence(main, sequence)) continue;
       problems.push(
         `${name}.sequences[${at}].${end}: ${textOf(sequence)} is no sequence of the ${side} database`,
       );

@@ -271,3 +271,30 @@ export async function numberingSequences(
     indexed: row.indexed,
   }));
 }
+
+/** Whether there is a sequence of this name. */
+export async function isSequence(client: pg.Client, { schema, name }: TableName) {
+  const { rowCount } = await client.query(
+    "select from pg_class c where c.oid = to_regclass($1) and c.relkind = 'S'",
+    [quotedTable({ schema, name })],
+  );
+  return rowCount !== 0;
+}
+
+/**
+ * Sequences that have issued numbers, and that neither a column owns nor its default asks: whoever asks
+ * them does so by name.
+ */
+export async function looseSequences(client: pg.Client): Promise<readonly TableName[]> {
+  const { rows } = await client.query<TableName>(
+    `select s.schemaname as schema, s.sequencename as name from pg_sequences s
+     join pg_namespace n on n.nspname = s.schemaname
+     join pg_class c on c.relnamespace = n.oid and c.relname = s.sequencename
+     where s.last_value is not null and not exists (
+       select from pg_depend d
+       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+         or d.classid = 'pg_attrdef'::regclass and d.refobjid = c.oid)
+     order by 1, 2`,
+  );
+  return rows;
+}

@@ -18,7 +18,7 @@ import { rowsBefore } from './prepare.ts';
 import { replicationProblems, replicaWarnings } from './replication.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
 import { indexProblems, ownerProblems, sightWarnings, triggerProblems } from './rights.ts';
-import { sequenceMoves, sequenceWarnings, unknownEnds } from './sequence.ts';
+import { looseWarnings, sequenceMoves, sequenceWarnings, unknownEnds } from './sequence.ts';
 import { stragglerLines } from './stragglers.ts';
 
 /** What a plan says; a migration may begin only where `refusals` is empty. */
@@ -79,6 +79,7 @@ export async function plan(run: Run): Promise<Plan> {
     if (fresh) refusals.push(...unknownEnds(route, moves));
     warnings.push(...sequenceWarnings(route, moves));
   }
+  warnings.push(...(await looseWarnings(run)));
   if (reverse === undefined) {
     warnings.push('The mapping has no "reverse": after a switch there is no way back.');
   }

@@ -48,6 +48,7 @@ beforeAll(async () => {
        create table ticket (id bigint primary key, number serial);
        create sequence invoice_numbers; create sequence order_numbers;
        create sequence draft_numbers increment -1;
+       create sequence asked_by_name; create sequence never_asked;
        create table draft (id bigint primary key default nextval('draft_numbers'), name text);
        create table invoice (id text primary key default 'INV-' || nextval('invoice_numbers'))`,
     );
@@ -58,7 +59,7 @@ beforeAll(async () => {
      insert into loose (name) select 'of ' || n from generate_series(1, 5) n;
      insert into ticket (id) select n from generate_series(1, 5) n;
      insert into draft (name) values ('one'), ('two'), ('three');
-     select nextval('order_numbers') from generate_series(1, 7);
+     select nextval('order_numbers') from generate_series(1, 7); select nextval('asked_by_name');
      insert into invoice default values; insert into invoice default values`,
   );
 });
@@ -74,6 +75,11 @@ it('a sequence whose end nobody can find while writers wait has to be named', as
   await expect(migrate('silent', 'plan')).rejects.toThrow(
     /sequence public\.invoice_numbers is asked for the default of public\.invoice\.id, which is no number/,
   );
+  const planned = await migrate('said', 'plan');
+  expect(planned).toContain(
+    'note: forward: sequence public.asked_by_name has issued numbers in blue and is no column',
+  );
+  expect(planned).not.toMatch(/sequence public\.(never_asked|order_numbers) has issued/);
   for (const step of [['prepare'], ['copy'], ['follow', '--once']]) {
     await migrate('said', ...step);
   }

@@ -1,5 +1,6 @@
-import { numberingSequences } from './catalog.ts';
+import { isSequence, looseSequences, numberingSequences } from './catalog.ts';
 import { prepared } from './database.ts';
+import type { Run } from './migration.ts';
 import { quoted, quotedTable, type TableName, textOf } from './names.ts';
 import type { Route } from './resolve.ts';
 
@@ -73,6 +74,24 @@ export function sequenceWarnings(route: Route, moves: readonly SequenceMove[]): 
         'numbers issued and never stored may come again.',
     ];
   });
+}
+
+/** Sequences that an application of blue asks by name, as far as one can tell, and nobody moves. */
+export async function looseWarnings({ blue, green, routes }: Run): Promise<readonly string[]> {
+  const warnings: string[] = [];
+  for (const loose of await looseSequences(blue.main)) {
+    const name = textOf(loose);
+    if (!(await isSequence(green.main, loose))) continue;
+    for (const way of ['forward', 'reverse'] as const) {
+      const ends = routes[way]?.sequences.flatMap(({ from, to }) => [from, to]);
+      if (ends === undefined || ends.some((end) => textOf(end) === name)) continue;
+      warnings.push(
+        `${way}: sequence ${name} has issued numbers in blue and is no column's: where an application asks ` +
+          'it by name, name it in "sequences", or the other side issues the same again.',
+      );
+    }
+  }
+  return warnings;
 }
 
 /**
