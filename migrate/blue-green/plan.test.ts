@@ -74,6 +74,18 @@ it('plan says whose statements such a role may not read', async () => {
   }
 });
 
+it('plan says who may write blue and would be refused by green', async () => {
+  const as = { ...pair, ...mover };
+  // A role of PostgreSQL's own, which both servers have.
+  await query(mover.blue, 'grant update on account to pg_monitor');
+  await query(mover.green, 'grant update on person, wallet_state, movement to pg_monitor');
+  expect(await migrate(as, 'plan')).toContain(
+    'note: green: role pg_monitor may write tables of blue, and none of public.wallet: grant it',
+  );
+  await query(mover.green, 'grant update on wallet to pg_monitor');
+  expect(await migrate(as, 'plan')).not.toContain('pg_monitor may write');
+});
+
 it('plan refuses what would stop half-way, or be stopped', async () => {
   const as = { ...pair, ...mover };
   const own = (url: string, table: string, owner: string) =>

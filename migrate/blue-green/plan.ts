@@ -19,7 +19,7 @@ import { replicationProblems, replicaWarnings } from './replication.ts';
 import { mappedTables, type Route, sourcesOf } from './resolve.ts';
 import { indexProblems, ownerProblems, sightWarnings, triggerProblems } from './rights.ts';
 import { looseWarnings, sequenceMoves, sequenceWarnings, unknownEnds } from './sequence.ts';
-import { stragglerLines } from './stragglers.ts';
+import { stragglerLines, strandedWarnings } from './stragglers.ts';
 
 /** What a plan says; a migration may begin only where `refusals` is empty. */
 export interface Plan {
@@ -80,6 +80,7 @@ export async function plan(run: Run): Promise<Plan> {
     warnings.push(...sequenceWarnings(route, moves));
   }
   warnings.push(...(await looseWarnings(run)));
+  warnings.push(...(await strandedWarnings(run)));
   if (reverse === undefined) {
     warnings.push('The mapping has no "reverse": after a switch there is no way back.');
   }

@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import { sqlStateOf } from './failure.ts';
+import type { Run } from './migration.ts';
 import { quotedTable, type TableName, textOf } from './names.ts';
+import { sourcesOf } from './resolve.ts';
 
 /** Somebody who uses a database, or may. */
 export interface User {
@@ -51,6 +53,40 @@ async function grantsOn(client: pg.Client, table: TableName): Promise<readonly s
     [quotedTable(table)],
   );
   return rows.map(({ sentence }) => sentence);
+}
+
+/** Roles that may write mapped tables of blue and would be refused by green after a switch. */
+export async function strandedWarnings({ blue, green, routes }: Run): Promise<readonly string[]> {
+  const { rows: writers } = await blue.main.query<{ role: string }>(
+    `select distinct pg_get_userbyid(a.grantee)::text as role
+     from unnest($1::text[]) t(name) join pg_class c on c.oid = to_regclass(t.name)
+     cross join lateral aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+     where a.grantee <> 0 and a.privilege_type in ('INSERT', 'UPDATE', 'DELETE') order by 1`,
+    [sourcesOf(routes.forward).map(({ table }) => quotedTable(table))],
+  );
+  const targets = routes.forward.tables.map(({ target }) => target);
+  const { rows } = await green.main.query<{ role: string; known: boolean; tables: string[] }>(
+    `select w.role, r.oid is not null as known,
+       array(select t.said from unnest($2::text[], $3::text[], $4::text[]) t(name, schema, said)
+         where r.oid is not null and not (
+         has_table_privilege(r.oid, t.name, 'insert, update, delete')
+         and has_schema_privilege(r.oid, t.schema, 'usage')) order by 1) as tables
+     from unnest($1::text[]) w(role) left join pg_roles r on r.rolname = w.role order by 1`,
+    [
+      writers.map(({ role }) => role),
+      targets.map(quotedTable),
+      targets.map(({ schema }) => schema),
+      targets.map(textOf),
+    ],
+  );
+  return rows.flatMap(({ role, known, tables }) => {
+    if (!known) return [`green: role ${role} may write tables of blue, and is not there.`];
+    if (tables.length === 0) return [];
+    return [
+      `green: role ${role} may write tables of blue, and none of ${tables.join(', ')}: grant it, if it is ` +
+        'to go on there after the switch.',
+    ];
+  });
 }
 
 /** How much a table was read and written since its statistics began. */
