@@ -225,6 +225,7 @@ describe('on the wire', () => {
       [400, 'invalid_scope', token({ grant_type: 'client_credentials', scope: 'a"b' })],
       [400, 'invalid_target', token({ grant_type: 'client_credentials', resource: 'x#y' })],
       [400, 'invalid_target', token({ grant_type: 'client_credentials', audience: 'https://x/' })],
+      [400, 'invalid_target', token({ grant_type: 'client_credentials', audience: '\u00e9"\\\n' })],
       [401, 'invalid_client', deployment.post('/oauth2/token', { grant_type: 'refresh_token' })],
       [401, 'invalid_client', deployment.post('/oauth2/revoke', { token: 'x' })],
       [400, 'invalid_request', deployment.postAs(client, '/oauth2/revoke', {})],
@@ -236,7 +237,8 @@ describe('on the wire', () => {
     for (const [status, error, asked] of cases) {
       const answer = await asked;
       expect([answer.status, answer.body.error]).toEqual([status, error]);
-      expect(answer.body.error_description).toEqual(expect.any(String));
+      // RFC 6749 §5.2
+      expect(answer.body.error_description).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/);
       expectPrivateJson(answer, error);
       expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
     }

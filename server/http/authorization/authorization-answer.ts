@@ -1,6 +1,6 @@
 import type { VerifiedRedirect } from '#core/authorization-request.ts';
 import { type Refusal, refusals } from '#core/refusal.ts';
-import { noStore } from '#server/http/frame/answer.ts';
+import { noStore, printable } from '#server/http/frame/answer.ts';
 import type { Node } from '#server/node.ts';
 
 /** 303, never 307: a redirect must not replay a POST (RFC 9700 §4.12). */
@@ -63,12 +63,4 @@ export function rejectToClient(
   }
   if (rejection.hint !== '') parameters.error_hint = printable(rejection.hint);
   return answerClient(node, redirect, parameters);
-}
-
-/** `error` and `error_description` hold %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §4.1.2.1). */
-function printable(text: string): string {
-  return text
-    .replaceAll(/["\\]/g, "'")
-    .replaceAll(/[^\x20-\x7e]/g, '?')
-    .slice(0, 500);
 }

@@ -33,14 +33,25 @@ export function json(
   });
 }
 
+/** `error` and `error_description` hold %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §4.1.2.1, §5.2). */
+export function printable(text: string): string {
+  return text
+    .replaceAll(/["\\]/g, "'")
+    .replaceAll(/[^\x20-\x7e]/g, '?')
+    .slice(0, 500);
+}
+
 /** A refusal as JSON: `error`, `error_description`, and Hydra's `status_code` on admin doors. */
 export function refusalAnswer(
   refusal: Refusal,
   options: { readonly admin?: boolean; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Response {
   const { error, status, description } = refusals[refusal.refused];
-  const body = { error, error_description: refusal.hint ?? description };
-  return json(status, options.admin ? { ...body, status_code: status } : body, {
+  const said = refusal.hint ?? description;
+  const body = options.admin
+    ? { error, error_description: said, status_code: status }
+    : { error, error_description: printable(said) };
+  return json(status, body, {
     ...noStore,
     ...(status === 503 ? { 'retry-after': '1' } : {}),
     ...options.headers,
