@@ -126,6 +126,10 @@ describe('security: the edge', () => {
     expect((await call(`${deployment.server.publicUrl}/health/ready`)).status).toBe(200);
   });
 
+  test('HTTP/1.0, which knows no Host, is answered: so health checks of load balancers ask', async () => {
+    expect(statusesIn(await raw('GET /health/ready HTTP/1.0\r\n\r\n'))).toEqual([200]);
+  });
+
   test('security 33: cookie and header bombs are refused, and hold up nobody', async () => {
     const url = `${deployment.server.publicUrl}/oauth2/auth?client_id=${client.id}`;
     const cookies = Array.from({ length: 900 }, (_, n) => `gatehouse-flow-${n}=x`).join('; ');

@@ -40,7 +40,8 @@ const idleSweepMs = 20;
 
 /** Starts to listen. Throws what the operating system says, for instance EADDRINUSE. */
 export async function listen(app: Hono<Env>, options: ListenOptions): Promise<Listener> {
-  const answer = getRequestListener(app.fetch);
+  // HTTP/1.0 has no Host, and the health checks of some load balancers speak it.
+  const answer = getRequestListener(app.fetch, { hostname: 'localhost' });
   const server: Server = options.tls
     ? createHttpsServer(
         { ...limits, ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: handshakeTimeoutMs },
