@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Deployment, deploy, formOf, openBrowser } from './deployment.ts';
+import { call, type Deployment, deploy, formOf, openBrowser } from './deployment.ts';
 import { authorizationParameters, authorizationUrl, connect, door, newPkce } from './login-app.ts';
 
 describe('what is too large for a URL is stored, and how much is limited', () => {
@@ -83,5 +83,18 @@ describe('what is too large for a URL is stored, and how much is limited', () =>
       },
     );
     expect(answer.status).toBe(413);
+  });
+
+  test('R21: logout requests of one address are limited, 1,000 at once and 100 a second', async () => {
+    const url = `${deployment.server.publicUrl}/oauth2/sessions/logout`;
+    for (let sent = 0; sent < 6000; sent += 50) {
+      const answers = await Promise.all(Array.from({ length: 50 }, () => call(url)));
+      const slowed = answers.find(({ status }) => status === 429);
+      if (slowed === undefined) continue;
+      expect(sent).toBeGreaterThanOrEqual(700);
+      expect(Number(slowed.headers.get('retry-after'))).toBeGreaterThan(0);
+      return;
+    }
+    throw new Error('6,000 were let through');
   });
 });

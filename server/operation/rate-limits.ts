@@ -18,6 +18,7 @@ const endpointLimits = {
     client: { perSecond: 2000, burst: 10_000 },
   },
   revoke: { address: { perSecond: 100, burst: 1000 }, client: { perSecond: 100, burst: 1000 } },
+  logout: { address: { perSecond: 100, burst: 1000 }, client: { perSecond: 100, burst: 1000 } },
   userinfo: { address: { perSecond: 500, burst: 5000 }, client: { perSecond: 500, burst: 5000 } },
   // a request that is too large for a URL, which is kept for half an hour
   reference: { address: { perSecond: 5, burst: 50 }, client: { perSecond: 5, burst: 50 } },

@@ -37,7 +37,7 @@ export function authorizationRoutes(engine: Engine): Hono<Env> {
 
 async function authorize(engine: Engine, c: Ctx): Promise<Response> {
   const slowed = engine.rateLimits?.take('authorize', c.get('address'));
-  if (slowed !== undefined) return limitedPage(engine, c, slowed);
+  if (slowed !== undefined) return limitedPage(engine, c, 'authorize', slowed);
   const posted = c.req.method === 'POST';
   const parameters = posted
     ? await readForm(c, formBytesMax, repeatable)
@@ -64,7 +64,7 @@ async function begin(visit: Visit, query: string, parameters: Parameters): Promi
     query.length > queryCharsInline
       ? engine.rateLimits?.take('reference', c.get('address'))
       : undefined;
-  if (slowed !== undefined) return limitedPage(engine, c, slowed);
+  if (slowed !== undefined) return limitedPage(engine, c, 'authorize', slowed);
   const asked = await readAsked(visit, parameters);
   if (asked instanceof Response) return asked;
   const known = await knownSession(visit, asked.client);

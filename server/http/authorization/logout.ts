@@ -32,6 +32,8 @@ export function logoutRoutes(engine: Engine): Hono<Env> {
 }
 
 async function logout(engine: Engine, c: Ctx, form: Parameters | Refusal): Promise<Response> {
+  const slowed = engine.rateLimits?.take('logout', c.get('address'));
+  if (slowed !== undefined) return limitedPage(engine, c, 'logout', slowed);
   await engine.feed.fresh();
   if (isRefusal(form)) return engine.errorPage(c, form);
   const ring = engine.keys.current();
@@ -95,7 +97,7 @@ async function begin(
     encodeLogout(flow).length > urlPlainBytesMax
       ? engine.rateLimits?.take('reference', c.get('address'))
       : undefined;
-  if (slowed !== undefined) return limitedPage(engine, c, slowed);
+  if (slowed !== undefined) return limitedPage(engine, c, 'logout', slowed);
   const challenge = await sealLogout(engine, ring, 'logout_challenge', flow);
   const { logoutUrl } = engine.config;
   const separator = logoutUrl.includes('?') ? '&' : '?';

@@ -48,9 +48,14 @@ export function limitedAnswer(
 }
 
 /** The same for a person: a page, with the headers that say when to come again. */
-export async function limitedPage(engine: Engine, c: Ctx, verdict: Limited): Promise<Response> {
+export async function limitedPage(
+  engine: Engine,
+  c: Ctx,
+  endpoint: LimitedEndpoint,
+  verdict: Limited,
+): Promise<Response> {
   engine.metrics.event('rate_limited');
-  tellSlowed(engine, c, 'authorize');
+  tellSlowed(engine, c, endpoint);
   const page = await engine.errorPage(c, refuse('rate_limited'));
   for (const [name, value] of Object.entries(verdict.headers)) page.headers.set(name, value);
   return page;
