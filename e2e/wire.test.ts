@@ -398,5 +398,11 @@ describe('on the wire', () => {
     const bearer = { headers: { authorization: `Bearer ${access}` } };
     expect(allowed(await from('/userinfo', origin, bearer))).toBe(origin);
     expect(allowed(await from('/userinfo', 'https://evil.example', bearer))).toBeNull();
+    // That it is dead, its app's page may read, to get another.
+    await deployment.postAs(open, '/oauth2/revoke', { token: access });
+    const dead = await from('/userinfo', origin, bearer);
+    expect([dead.status, allowed(dead)]).toEqual([401, origin]);
+    expect(dead.headers.get('access-control-expose-headers')).toContain('www-authenticate');
+    expect(allowed(await from('/userinfo', 'https://evil.example', bearer))).toBeNull();
   });
 });

@@ -2,14 +2,15 @@ import { Hono } from 'hono';
 import { isRefusal, type Refusal, refusals, refuse } from '#core/refusal.ts';
 import type { Engine } from '#server/engine.ts';
 import { readClaimsOf } from '#server/store/chain.ts';
-import type { AccessToken } from '#tokens/access-token.ts';
+import { type AccessToken, openAccessToken } from '#tokens/access-token.ts';
 import { signJws } from '#tokens/jws.ts';
+import type { Keyring } from '#tokens/keyring.ts';
 import { type Ctx, type Env, json, noStore, refusalAnswer, requestHeader } from './frame/answer.ts';
 import { formBytesMax, isFormType, readForm } from './frame/body.ts';
 import { permitOrigin } from './frame/cors.ts';
 import { limited } from './frame/limits.ts';
 import { readChainClaims } from './token/chain-claims.ts';
-import { checkAccessToken } from './token-check.ts';
+import { checkAccessToken, readJwtAccessToken } from './token-check.ts';
 
 /** The userinfo endpoint (OIDC Core §5.3), by GET and POST. */
 export function userinfoRoutes(engine: Engine): Hono<Env> {
@@ -26,12 +27,15 @@ async function userinfo(engine: Engine, c: Ctx): Promise<Response> {
   await engine.feed.fresh();
   const ring = engine.keys.current();
   const token = await checkAccessToken(engine, ring, text);
-  if (token === undefined) return challenge(refuse('token_inactive'));
+  if (token === undefined) {
+    await permitOwner(engine, c, ring, text);
+    return challenge(refuse('token_inactive'));
+  }
+  const client = await engine.clients.get(token.clientId);
+  permitOrigin(c, engine.config, client);
   // Client credentials have no person, and without `openid` nobody agreed to say who it is.
   if (token.chainId === '') return challenge(refuse('token_inactive'));
   if (!token.scope.includes('openid')) return challenge(refuse('scope_insufficient'), 'openid');
-  const client = await engine.clients.get(token.clientId);
-  permitOrigin(c, engine.config, client);
 
   const claims = await claimsFor(engine, token);
   if (client?.userinfoAlg === undefined) return json(200, claims);
@@ -40,6 +44,14 @@ async function userinfo(engine: Engine, c: Ctx): Promise<Response> {
   const signed = { ...claims, iss: engine.config.issuer, aud: [client.clientId] };
   const jwt = await signJws(key, { typ: 'userinfo+jwt' }, signed);
   return new Response(jwt, { headers: { 'content-type': 'application/jwt', ...noStore } });
+}
+
+/** The app that a dead token was issued to may read in its page that it is dead, to get another. */
+async function permitOwner(engine: Engine, c: Ctx, ring: Keyring, text: string): Promise<void> {
+  if (requestHeader(c, 'origin') === undefined) return;
+  const token = openAccessToken(ring, text) ?? readJwtAccessToken(engine, ring, text);
+  if (token === undefined) return;
+  permitOrigin(c, engine.config, await engine.clients.get(token.clientId));
 }
 
 async function claimsFor(
