@@ -388,6 +388,14 @@ describe('on the wire', () => {
     expect(allowed(await ask(origin))).toBe(origin);
     expect(allowed(await ask('https://console.example'))).toBe('https://console.example');
     expect(allowed(await ask('https://evil.example'))).toBeNull();
+    // Registered with a secret by mistake: the page is told so, and not that CORS is in the way.
+    const secretive = await deployment.register({ allowed_cors_origins: [origin] });
+    const bare = formOf({ client_id: secretive.id, grant_type: 'authorization_code', code: 'x' });
+    const refusedTo = (by: string) => from('/oauth2/token', by, { method: 'POST', body: bare });
+    const refused = await refusedTo(origin);
+    expect([refused.status, refused.body.error]).toEqual([401, 'invalid_client']);
+    expect(allowed(refused)).toBe(origin);
+    expect(allowed(await refusedTo('https://evil.example'))).toBeNull();
     const preflight = await from('/oauth2/token', origin, {
       method: 'OPTIONS',
       headers: { 'access-control-request-method': 'POST' },

@@ -37,6 +37,8 @@ export async function authenticateCaller(
   const slowed = rateLimits?.take(endpoint, address, claimed);
   if (slowed !== undefined) return slowedAnswer(engine, c, endpoint, slowed);
   const presented = await presentedClient(engine, authorization, form);
+  // Also where it is refused: its app's page may read why, which anybody else could ask.
+  if (!isRefusal(presented)) permitOrigin(c, engine.config, presented.found?.client);
   const guess = rateLimits?.guess(address, claimed);
   if (guess !== undefined && 'headers' in guess) {
     tell(engine, c, 'client.guess_slowed', claimed, 'rate_limited');
@@ -57,7 +59,6 @@ export async function authenticateCaller(
     engine.metrics.refused(endpoint, caller.refused);
     return clientRefusalAnswer(caller);
   }
-  permitOrigin(c, engine.config, caller.client);
   return caller;
 }
 
