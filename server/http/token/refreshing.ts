@@ -63,7 +63,7 @@ export async function refreshTokens(
   const { chain } = outcome;
   const left = leftToChain(chain, chain);
   if (left === undefined) return refuse('grant_dead');
-  const audience = narrowAudience(resource, left);
+  const audience = narrowAudience(client, resource, left);
   if (isRefusal(audience)) return audience;
   return issueTokens(engine, ring, {
     client,
