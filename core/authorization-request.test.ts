@@ -192,6 +192,9 @@ describe("Hydra's audience: registered values, by exact match", () => {
 
   test('one that is not registered is refused', () => {
     expect(errorOf({ audience: 'https://api.example/' })).toBe('invalid_request');
+    // None is left out without a word.
+    const many = Array.from({ length: 20 }, () => 'https://api.example').join(' ');
+    expect(errorOf({ audience: `${many} https://api.example/` })).toBe('invalid_request');
   });
 });
 

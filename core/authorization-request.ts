@@ -159,7 +159,7 @@ function pkceFault(client: Client, parameters: Parameters): Refusal | undefined 
 function parseAudience(client: Client, parameters: Parameters): readonly string[] | Refusal {
   const given = parameters.all('audience');
   if (given.length === 0) return [];
-  const audience = [...new Set(given.flatMap((value) => words(value)))];
+  const audience = [...new Set(given.flatMap((value) => value.split(' ').filter(Boolean)))];
   if (audience.length > audienceCountMax) {
     return refuse('invalid_parameter', `audience names more than ${audienceCountMax} values.`);
   }
