@@ -313,6 +313,10 @@ describe('login handshake', () => {
     expect(claimsOf(access).sub).toBe('forced-alice');
     expect(JSON.stringify(claimsOf(access))).not.toContain('"alice"');
     expect(await deployment.introspect(access)).toMatchObject({ active: true, sub: 'alice' });
+    // A client that speaks for itself is who it is (RFC 9068 §2.2).
+    const machine = { grant_type: 'client_credentials' };
+    const itself = tokensOf(await deployment.postAs(jwts, '/oauth2/token', machine)).access;
+    expect(claimsOf(itself).sub).toBe(jwts.id);
     const derived = claimsOf((await connect(deployment, pairwise)).id).sub;
     expect(derived).toMatch(/^[0-9a-f]{64}$/);
     const elsewhere = await deployment.register({

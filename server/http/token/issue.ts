@@ -67,7 +67,11 @@ export async function issueTokens(
   const issuance = { ...granted, scope };
   const now = issuance.issuedAt;
   const forced = issuance.claims.forcedSubject;
-  const sub = subjectFor(client, issuance.subject, forced, engine.pairwiseSalt);
+  // A client that speaks for itself is no person whose name must be hidden (RFC 9068 §2.2).
+  const sub =
+    issuance.chainId === ''
+      ? issuance.subject
+      : subjectFor(client, issuance.subject, forced, engine.pairwiseSalt);
   const token = accessTokenOf(issuance, sub, now, lifetimes.accessTokenSeconds);
   const access_token = await writeAccessToken(engine, ring, client, token);
   const openid = issuance.chainId !== '' && scope.includes('openid');
