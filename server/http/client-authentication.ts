@@ -20,8 +20,11 @@ export interface AuthenticatedClient {
   readonly born: number;
 }
 
-/** Longest Basic credentials: id and secret, each character percent-encoded, in base64. */
-const basicCharsMax = 4 * (clientIdCharsMax + clientSecretCharsMax + 1) + 8;
+/**
+ * Longest Basic credentials, percent-encoded and in base64: 4 characters for one of the id and the
+ * colon, which are ASCII, and 12 for one of the secret, which has up to three bytes.
+ */
+const basicCharsMax = 4 * (clientIdCharsMax + 1) + 12 * clientSecretCharsMax + 8;
 
 /** A client as a request claims it to be, looked up but not yet proven. */
 export interface PresentedClient {
