@@ -175,6 +175,11 @@ describe('recover', () => {
     const lostBorn = (await newest()) + 500;
     await mend({ counterOnly: true });
     expect((await resumeSession(database, session.id, 'app')).kind).toBe('live');
+    // For as long as any client's tokens may live, which the lost writes may have let live longer.
+    const kept = await rows.query(
+      `select o.access_expiry_high_water > now() + interval '365 days' as whole from control o`,
+    );
+    expect(kept.rows).toEqual([{ whole: true }]);
     const feed = await feedOn(database);
     expect(await feed.isDead(mortal(lostBorn))).toBe(false);
     await revoke(database, 'ada');

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { accessTokenSecondsMax } from '#core/client-field.ts';
 import type { AuditDetail, AuditOutcome } from '#server/audit/entry.ts';
 import { operator } from '#server/audit/operator.ts';
 import type { Failpoints } from '#server/failpoints.ts';
@@ -16,8 +17,8 @@ const rowsPerSlice = 5000;
 const nodeNames = ['gatehouse-pool', 'gatehouse-feed', 'gatehouse-sweeper'];
 /** Nodes that have just been stopped are waited for. */
 const nodesMsMax = 5000;
-/** Access tokens live so long at most (settings), whatever the lost writes had allowed. */
-const accessDaysMax = 30;
+/** Access tokens live so long at most, of any client, whatever the lost writes had allowed. */
+const accessDaysMax = accessTokenSecondsMax / 86_400;
 /** One recovery at a time. */
 const advisoryLock = 4_744_003;
 /** The target of the fact that a recovery ends with. */
