@@ -45,7 +45,10 @@ export interface Standing {
 
 /** Reads the phase off both databases. */
 export async function standing(blue: Database, green: Database, tables: number): Promise<Standing> {
-  const [blueRow, greenRow] = await Promise.all([readControl(blue.main), readControl(green.main)]);
+  const read = () => Promise.all([readControl(blue.main), readControl(green.main)]);
+  let [blueRow, greenRow] = await read();
+  // Who only looks holds no lock: of two that say so one answer may be from before a switch.
+  if (blueRow?.state === 'live' && greenRow?.state === 'live') [blueRow, greenRow] = await read();
   const filled = greenRow === undefined ? nothingDone : await filling(green, tables);
   const phase = phaseOf({ blue: blueRow?.state, green: greenRow?.state, ...filled });
   return { phase, blue: blueRow, green: greenRow };

@@ -63,7 +63,8 @@ export async function runCommand(
       const refusal = refusalOf(command.act, phase, command.name);
       if (refusal !== undefined) throw new Failure(refusal);
     }
-    const answer = await command.run(prepared, input);
+    const work = () => command.run(prepared, input);
+    const answer = await (command.exclusive ? work() : lookTwice(work));
     // Whoever goes on until it is asked to end was not asked: it only saw that it cannot go on.
     if (lost.signal.aborted) throw lost.signal.reason;
     return answer;
@@ -75,6 +76,17 @@ export async function runCommand(
   } finally {
     await Promise.allSettled(opened.map((database) => database.close()));
     await Promise.allSettled(locks.map((client) => client.end()));
+  }
+}
+
+/** Who only looks holds no lock: the tables of migrate may go meanwhile. Then they are not there. */
+async function lookTwice(look: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await look();
+  } catch (error) {
+    // undefined_table, invalid_schema_name
+    if (!['42P01', '3F000'].includes(sqlStateOf(error))) throw error;
+    return look();
   }
 }
 

@@ -38,7 +38,7 @@ describe('the phase is read off the two control rows', () => {
   });
 
   it('two live databases are a bug, not a phase', () => {
-    expect(() => phaseOf({ blue: 'live', green: 'live', ...done })).toThrow(/both/);
+    expect(() => phaseOf({ blue: 'live', green: 'live', ...done })).toThrow(/Both databases/);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { Side } from './database.ts';
+import { Failure } from './failure.ts';
 
 /** What a control row says of its database. */
 export type State = 'copy' | 'live' | 'fenced' | 'retired';
@@ -37,12 +38,17 @@ export type Phase =
   | 'watching'
   | 'returned';
 
-/** Reads the phase off the two control rows. Throws for two live databases: that cannot be. */
+/** Reads the phase off the two control rows. Throws for two live databases: migrate makes none. */
 export function phaseOf({ blue, green, prepared, copied, built }: Observed): Phase {
   if (blue === undefined && green === undefined) return 'none';
   if (green === undefined && blue === 'retired') return 'finishing';
   if (blue === undefined || green === undefined) return 'partial';
-  if (blue === 'live' && green === 'live') throw new Error('both databases say that they are live');
+  if (blue === 'live' && green === 'live') {
+    throw new Failure(
+      'Both databases say that they are live. migrate makes no two: one of them is a backup or a replica ' +
+        'from before the last switch. Take it from the network; the one of the greater epoch is in use.',
+    );
+  }
   if (blue === 'fenced' || green === 'fenced') return 'fenced';
   if (green === 'live') return 'watching';
   if (blue !== 'live') return 'opening';
