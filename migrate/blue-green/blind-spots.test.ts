@@ -209,7 +209,7 @@ describe('commands in a wrong order', () => {
   it('a word for a tool is said to nobody where nothing is prepared, or no tool works', async () => {
     for (const word of ['pause', 'resume', 'stop']) {
       await expect(tables.run(word), word).rejects.toThrow(
-        /^Nothing is prepared: "migrate prepare"/,
+        /^Nothing of migrate is in either database: "migrate prepare"/,
       );
     }
     await tables.runAll('prepare');

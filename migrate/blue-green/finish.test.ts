@@ -50,6 +50,7 @@ describe('the end of a migration leaves the catalogs as they were', () => {
     await migrate(pair, 'abort');
     expect(await catalogs()).toEqual(before);
     expect(await query(pair.green, 'select 1 from person')).toEqual([]);
+    expect(await migrate(pair, 'abort')).toContain('Nothing is left to do by "migrate abort"');
   });
 
   it('by finish, after a switch', async () => {
@@ -61,6 +62,7 @@ describe('the end of a migration leaves the catalogs as they were', () => {
     expect(report).toMatch(/switched +.*RSS MiB \d+, heap MiB \d+/);
     await migrate(pair, 'finish', '--anyway');
     expect(await catalogs()).toEqual(before);
+    expect(await migrate(pair, 'finish')).toContain('Nothing is left to do by "migrate finish"');
   });
 
   it('and where it ends half-way, only finish goes on: green is in use', async () => {

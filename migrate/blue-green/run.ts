@@ -9,7 +9,7 @@ import { loadMapping, type Mapping } from './mapping.ts';
 import { mend } from './mend.ts';
 import { type Report, type Run, standing } from './migration.ts';
 import { resolveMapping } from './resolve.ts';
-import { refusalOf } from './state.ts';
+import { doneAlready, refusalOf } from './state.ts';
 
 /** Where the databases are, when no option says it. */
 export interface Places {
@@ -60,6 +60,11 @@ export async function runCommand(
     const prepared: Run = { blue, green, mapping, routes, report, signal };
     if (command.act !== undefined) {
       const { phase } = await standing(blue, green, routes.forward.tables.length);
+      const done = doneAlready(command.act, phase);
+      if (done !== undefined) {
+        report.line(done);
+        return { phase };
+      }
       const refusal = refusalOf(command.act, phase, command.name);
       if (refusal !== undefined) throw new Failure(refusal);
     }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  doneAlready,
   flowOf,
   mendingOf,
   type Phase,
@@ -52,6 +53,17 @@ describe('a command begins only where it has something to do', () => {
   it('abort never takes away a database that is live: rollback comes before', () => {
     expect(refusalOf('abort', 'watching')).toContain('"migrate rollback"');
     expect(refusalOf('abort', 'returned')).toBeUndefined();
+  });
+
+  it('and where what it is for is done it says so, but never of a side that is not live', () => {
+    expect(doneAlready('switch', 'watching')).toContain('Green is live');
+    expect(doneAlready('switch', 'fenced')).toBeUndefined();
+    expect(doneAlready('rollback', 'following')).toBeDefined();
+    expect(doneAlready('rollback', 'watching')).toBeUndefined();
+    expect(doneAlready('finish', 'none')).toContain('in either database');
+    expect(doneAlready('finish', 'finishing')).toBeUndefined();
+    expect(doneAlready('abort', 'partial')).toBeUndefined();
+    expect(doneAlready('prepare', 'none')).toBeUndefined();
   });
 
   it('writes flow from the live side to the other, and nowhere in the middle of a switch', () => {

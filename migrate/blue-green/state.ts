@@ -85,8 +85,19 @@ const begins: Readonly<Record<Act, readonly Phase[]>> = {
   abort: ['partial', 'copying', 'building', 'following', 'returned'],
 };
 
+/**
+ * In which phases what a command is for is done already: begun again where it died behind its last
+ * step, or where others have ended what it left, it has only to say so.
+ */
+const done: Readonly<Partial<Record<Act, readonly Phase[]>>> = {
+  switch: ['watching'],
+  rollback: ['copying', 'building', 'following', 'returned'],
+  finish: ['none'],
+  abort: ['none'],
+};
+
 const next: Readonly<Record<Phase, string>> = {
-  none: 'Nothing is prepared: "migrate prepare" comes first.',
+  none: 'Nothing of migrate is in either database: "migrate prepare" comes first.',
   partial: 'A "migrate prepare" or "migrate abort" died half-way: the same command again ends it.',
   finishing:
     'Green is in use, and nothing of migrate is left there; blue refuses writes. "migrate finish" takes ' +
@@ -110,6 +121,12 @@ export function adviceOf(phase: Phase): string {
 /** In which phases a command may begin. */
 export function phasesOf(act: Act): readonly Phase[] {
   return begins[act];
+}
+
+/** What a command says where it finds done what it is for; undefined: it is not. */
+export function doneAlready(act: Act, phase: Phase): string | undefined {
+  if (done[act]?.includes(phase) !== true) return undefined;
+  return `Nothing is left to do by "migrate ${act}" in phase "${phase}". ${next[phase]}`;
 }
 
 /** Why a command that does this cannot begin now; undefined: it can. */

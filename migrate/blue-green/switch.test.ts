@@ -29,8 +29,10 @@ describe('a migration with writers throughout', () => {
     await migrate(pair, 'verify', '--workers', '2');
     const said = await migrate(pair, 'switch', '--workers', '2');
     expect(said).toMatch(/green is live \(epoch 2\); writes were held for/);
+    expect(await migrate(pair, 'switch')).toMatch(/^Nothing is left to do .* Green is live/);
     await migrate(pair, 'watch', '--once');
     expect(await migrate(pair, 'rollback', '--workers', '2')).toMatch(/blue is live \(epoch 3\)/);
+    expect(await migrate(pair, 'rollback')).toMatch(/^Nothing is left to do .* Blue is live/);
     expect(await migrate(pair, 'switch', '--workers', '2')).toMatch(/green is live \(epoch 4\)/);
     const ledger = await writers.stop();
     await migrate(pair, 'watch', '--once');

@@ -138,19 +138,6 @@ const after: Readonly<Record<Phase, readonly Phase[]>> = {
   finish: [],
   abort: [],
 };
-/** In which phase (as status says it) a command has done its work. */
-const doneIn: Readonly<Record<Phase, readonly string[]>> = {
-  plan: [],
-  prepare: [],
-  copy: ['building', 'following'],
-  follow: [],
-  verify: [],
-  switch: ['watching'],
-  watch: [],
-  rollback: ['returned'],
-  finish: ['none'],
-  abort: ['none'],
-};
 
 async function prepareFor(stage: Stage): Promise<void> {
   for (const phase of before[stage.plan.phase]) await quietly(stage, phase);
@@ -277,10 +264,6 @@ async function untilThrough(stage: Stage, first: Tool, start: () => Tool): Promi
       tell(stage, runs === 0 ? 'it went on' : `through after ${runs} more`);
       return;
     }
-    if (isDone(plan.phase, ended.output)) {
-      tell(stage, `found done after ${runs} more`);
-      return;
-    }
     if (runs < 3 && ended.signal === null && !/^Stopped;/.test(lastLine(ended.output))) {
       tell(stage, lastLine(ended.output));
     }
@@ -288,11 +271,6 @@ async function untilThrough(stage: Stage, first: Tool, start: () => Tool): Promi
     tool = start();
   }
   throw new Error(`"${plan.phase}" never got through: ${lastLine(tool.output())}`);
-}
-
-function isDone(phase: Phase, output: string): boolean {
-  const found = /has nothing to do in phase "(\w+)"/.exec(output)?.[1];
-  return found !== undefined && doneIn[phase].includes(found);
 }
 
 function lastLine(output: string): string {
