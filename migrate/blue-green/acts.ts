@@ -1,5 +1,5 @@
 import type { Answer, Input } from './command.ts';
-import { ask, note } from './control.ts';
+import { ask, endIfAsked, note } from './control.ts';
 import { copy } from './copy.ts';
 import type { Side } from './database.ts';
 import { Failure } from './failure.ts';
@@ -77,6 +77,8 @@ const figuresSeconds = 1;
 /** Verifies and switches, and prints what took how long. */
 export async function runSwitch(run: Run, input: Input): Promise<Answer> {
   if (!input.flag('no-verify')) await verified(run, input);
+  // From here on it takes seconds, and for some of them writers are told to wait.
+  await endIfAsked(run.green.main, run.signal);
   const { phase } = await standing(run.blue, run.green, run.routes.forward.tables.length);
   const before = await sample(run, phase === 'watching' ? 'green' : 'blue', figuresSeconds);
   const timeline = await switchOver(run, {
@@ -163,7 +165,10 @@ export async function runAll(run: Run, input: Input): Promise<Answer> {
     if (outcome !== 'done') return { outcome };
   }
   const once: Input = { ...input, flag: (name) => name === 'once' || input.flag(name) };
-  if (['building', 'following'].includes(await phase())) await runFollow(run, once);
+  if (['building', 'following'].includes(await phase())) {
+    await runFollow(run, once);
+    await endIfAsked(run.green.main, run.signal);
+  }
   if (['following', 'returned'].includes(await phase())) return runSwitch(run, input);
   run.report.line(`Nothing is left to do by "run" in phase ${await phase()}.`);
   return {};

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { endIfAsked } from './control.ts';
 import type { Database } from './database.ts';
 import { withEnds } from './follow.ts';
 import type { Run } from './migration.ts';
@@ -73,7 +74,7 @@ export async function compareRanges(
   const work = (pace: Pace<Piece>) =>
     withEnds(route, async (ends) => {
       for (let piece = await pace.next(); piece !== undefined; piece = await pace.next()) {
-        run.signal.throwIfAborted();
+        await endIfAsked(ends.destination, run.signal);
         const { table, range } = piece;
         if (!(await isDue(comparison, ends, piece))) {
           counted.untouched += 1;

@@ -196,8 +196,14 @@ export async function isToEnd(client: pg.Client, signal: AbortSignal): Promise<b
     signal.throwIfAborted();
     const asked = (await readControl(client))?.asked ?? null;
     if (asked !== 'pause') return asked === 'stop';
-    await sleep(pauseMs, undefined, { signal });
+    // Why it ends in the middle of a pause stands in the signal.
+    await sleep(pauseMs, undefined, { signal }).catch(() => {});
   }
+}
+
+/** As {@link isToEnd}, where a command that ends has not done what it is for: throws {@link Failure}. */
+export async function endIfAsked(client: pg.Client, signal: AbortSignal): Promise<void> {
+  if (await isToEnd(client, signal)) throw new Failure('Stopped; the same command goes on.');
 }
 
 const dropMs = 100;

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query, startTool } from '#migrate/testing/databases.ts';
@@ -33,6 +34,71 @@ async function killWhen(tool: ReturnType<typeof startTool>, sql: string): Promis
   tool.kill('SIGKILL');
   await tool.ended;
 }
+
+describe('a tool that is asked to stop', () => {
+  /** Whoever begins is asked to stop as soon as it has forgotten what the one before it was asked. */
+  const askEach = async (side: 'blue' | 'green') =>
+    query(
+      pair[side],
+      `create function migrate.ask_stop() returns trigger language plpgsql as
+         'begin new.asked = ''stop''; return new; end';
+       create trigger ask_stop before update of asked on migrate.notice for each row
+         when (new.asked is null) execute function migrate.ask_stop()`,
+    );
+  const askNone = async (side: 'blue' | 'green') =>
+    query(pair[side], 'drop function migrate.ask_stop() cascade');
+
+  it('ends between two ranges that it compares, and before it holds writes', async () => {
+    // The last to look is who compares ranges of blue.
+    await askEach('blue');
+    await expect(migrate(pair, 'verify')).rejects.toThrow(/^Stopped; the same command goes on\.$/);
+    await askNone('blue');
+    await askEach('green');
+    for (const act of ['verify', 'switch', 'run']) {
+      const given = act === 'verify' ? [act] : [act, '--no-verify'];
+      await expect(migrate(pair, ...given), act).rejects.toThrow(/^Stopped;/);
+      expect(await states()).toEqual({ blue: 'live', green: 'copy' });
+    }
+    await askNone('green');
+    expect(await migrate(pair, 'verify')).toContain('every check holds');
+  });
+});
+
+describe('who looks while a switch comes', () => {
+  it('never sees two that are live, of which one answer is old', async () => {
+    const first = new pg.Client({ connectionString: pair.green });
+    const second = new pg.Client({ connectionString: pair.green });
+    await Promise.all([first.connect(), second.connect()]);
+    const lock = 'begin; lock table migrate.notice in access exclusive mode';
+    const untilWaiting = (count: number) =>
+      vi.waitFor(
+        async () =>
+          expect(
+            await query(
+              pair.green,
+              `select from pg_locks l where not l.granted and l.relation = 'migrate.notice'::regclass`,
+            ),
+          ).toHaveLength(count),
+        { timeout: 20_000 },
+      );
+    await first.query(lock);
+    const looked = migrate(pair, 'status');
+    await untilWaiting(1);
+    // Behind the first question of green, and before the one that comes with that of blue.
+    const queued = second.query(lock);
+    await untilWaiting(2);
+    await first.query('commit');
+    await queued;
+    await untilWaiting(1);
+    const become = (state: string) => `update migrate.control set state = '${state}'`;
+    await query(pair.blue, become('retired'));
+    await second.query(`${become('live')}; commit`);
+    expect(await looked).toContain('phase: watching');
+    await query(pair.green, become('copy'));
+    await query(pair.blue, become('live'));
+    await Promise.all([first.end(), second.end()]);
+  });
+});
 
 describe('a tool that is killed in a switch', () => {
   it.each([

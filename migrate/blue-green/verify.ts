@@ -7,7 +7,7 @@ import {
   type Piece,
   placeOf,
 } from './comparison.ts';
-import { note } from './control.ts';
+import { endIfAsked, note } from './control.ts';
 import { type Difference, eachOnce, storeDifferences } from './difference.ts';
 import { atExactPoint, takeBatch, withEnds } from './follow.ts';
 import { type Run, routeOf, standing } from './migration.ts';
@@ -118,7 +118,7 @@ async function suspectsOf(
 /** Brings what waits, so that rows which are late by much are not looked at one by one. */
 async function drain(run: Run, ends: Ends, flow: Route): Promise<void> {
   for (let rowsDone = 0; ; ) {
-    run.signal.throwIfAborted();
+    await endIfAsked(run.green.main, run.signal);
     const { changes, complete, lagMs } = await takeBatch(ends, flow, 20_000);
     rowsDone += changes;
     if (complete) return;
