@@ -1,10 +1,13 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { mappingPath } from '#migrate/chaos/bank.ts';
+import { startTool } from '#migrate/chaos/tool.ts';
 import { openBank } from '#migrate/testing/bank.ts';
 import { migrate, type Pair, query } from '#migrate/testing/databases.ts';
+import { runbookFile } from '#migrate/testing/runbook.ts';
 import { catalogOf } from '#migrate/testing/traces.ts';
 
 // Whole migrations with real processes: on a busy machine they take their time.
@@ -38,6 +41,23 @@ async function begin(): Promise<void> {
     const rest = ['--database', other.pathname.slice(1), '--password-file', passwordFile];
     await migrate(pair, 'foreign', '--side', side, ...place, ...role, ...rest);
   }
+}
+
+/** A finish that is killed when it has made two changes more; false: it came to its end instead. */
+async function dieAfterTwoSteps(): Promise<boolean> {
+  const tool = startTool(pair, ['finish', '--mapping', mappingPath], {
+    name: 'the third change',
+    statements: ['^set local lock_timeout'],
+    visit: 3,
+    moment: 'before',
+  });
+  if ((await tool.untilStopped(60_000)) === 'stopped') {
+    tool.kill('SIGKILL');
+    await tool.untilEnded(10_000);
+    return true;
+  }
+  expect(await tool.untilEnded(60_000)).toMatchObject({ code: 0 });
+  return false;
 }
 
 describe('the end of a migration leaves the catalogs as they were', () => {
@@ -87,6 +107,70 @@ describe('the end of a migration leaves the catalogs as they were', () => {
     await migrate(pair, 'finish');
     expect(await catalogs()).toEqual(before);
     expect(await query(pair.green, 'select 1 from person limit 1')).toHaveLength(1);
+  });
+
+  it('by finish, after a switch, wherever a finish dies: nothing else goes on then', async () => {
+    await query(pair.green, 'truncate person, wallet, wallet_state, movement');
+    const before = await catalogs();
+    for (const step of [['prepare'], ['copy'], ['follow', '--once'], ['switch', '--no-verify']])
+      await migrate(pair, ...step);
+    await query(pair.green, "update wallet_state set status = 'last' where wallet_id = 1");
+    const phases: string[] = [];
+    while (await dieAfterTwoSteps()) {
+      const [, phase = ''] = /^phase: (.*)$/m.exec(await migrate(pair, 'status')) ?? [];
+      for (const act of ['prepare', 'abort']) {
+        await expect(migrate(pair, act), act).rejects.toThrow(`in phase "${phase}"`);
+      }
+      if (phases.length === 0) {
+        const back = migrate(pair, 'rollback', '--no-verify');
+        await expect(back).rejects.toThrow(/are not captured.*no way back: "migrate finish"/);
+        expect(await migrate(pair, 'report')).toContain('Before and after the last switch');
+      }
+      phases.push(phase);
+      await query(pair.green, "update wallet_state set status = 'on' where wallet_id = 2");
+    }
+    expect(phases).toEqual(['watching', 'watching', 'finishing', 'finishing']);
+    expect(await catalogs()).toEqual(before);
+    const [row] = await query(pair.blue, 'select a.status from account a where a.id = 1');
+    expect(row?.status).toBe('last');
+  });
+
+  it('and by what the runbook says where one side is gone for good', async () => {
+    await query(pair.green, 'truncate person, wallet, wallet_state, movement');
+    const before = await catalogs();
+    const [, free = ''] = /```sql\n(.*?)```/s.exec(await readFile(runbookFile, 'utf8')) ?? [];
+    await migrate(pair, 'prepare');
+    await query(pair.blue, free);
+    expect((await catalogs()).blue).toEqual(before.blue);
+    await migrate(pair, 'abort');
+    expect((await catalogs()).green).toEqual(before.green);
+
+    await begin();
+    await migrate(pair, 'switch', '--no-verify');
+    await query(pair.blue, free);
+    await query(pair.blue, "drop extension postgres_fdw; update account set status = 'here'");
+    expect(await migrate(pair, 'status')).toMatch(/phase: finishing\nGreen is in use/);
+    await expect(migrate(pair, 'abort')).rejects.toThrow(/in phase "finishing"/);
+    await migrate(pair, 'finish', '--anyway');
+    expect(await catalogs()).toEqual(before);
+  });
+
+  it('and who only looks at that moment sees nothing any more', async () => {
+    await query(pair.green, 'truncate person, wallet, wallet_state, movement');
+    await migrate(pair, 'prepare');
+    const ender = new pg.Client({ connectionString: pair.green });
+    await ender.connect();
+    await ender.query('begin; lock table migrate.event in access exclusive mode');
+    const looked = migrate(pair, 'status');
+    const waits = `select 1 from pg_locks l
+      where not l.granted and l.relation = to_regclass('migrate.event')`;
+    await vi.waitFor(async () => expect((await ender.query(waits)).rowCount).toBe(1), {
+      timeout: 20_000,
+    });
+    await ender.query('drop schema migrate cascade; commit');
+    await ender.end();
+    expect(await looked).toContain('green: not prepared');
+    await migrate(pair, 'abort');
   });
 
   it('but for an extension that was there before, or that somebody uses by now', async () => {

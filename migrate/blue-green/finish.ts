@@ -42,7 +42,8 @@ export async function finish(
   report.line(
     options.keepGuard
       ? 'blue: capture is gone; the guard and schema migrate stay and refuse writes'
-      : 'blue: every trigger, function and table of migrate is gone; it takes writes again',
+      : 'blue: every trigger, function and table of migrate is gone; it takes writes again. Whatever ' +
+          'still has blue in its settings would write there unseen: take it out, or shut blue down',
   );
 }
 

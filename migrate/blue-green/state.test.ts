@@ -19,6 +19,7 @@ describe('the phase is read off the two control rows', () => {
     ['live', undefined, false, false, 'partial'],
     [undefined, 'copy', false, false, 'partial'],
     ['retired', undefined, false, false, 'finishing'],
+    [undefined, 'live', false, false, 'finishing'],
     ['live', 'copy', false, false, 'copying'],
     ['live', 'copy', true, false, 'building'],
     ['live', 'copy', true, true, 'following'],

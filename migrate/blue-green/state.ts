@@ -19,8 +19,8 @@ export interface Observed {
 
 /**
  * How far a migration is:
- * - `none`: nothing is there; `partial`: prepare or abort died half-way; `finishing`: green is in use
- *   and free of the tool, blue still refuses writes
+ * - `none`: nothing is there; `partial`: prepare or abort died half-way; `finishing`: green is in use,
+ *   and one of the two is free of the tool: blue still refuses writes, or somebody has cleared it
  * - `copying`, `building`: green is filled, then gets its indexes back
  * - `following`: green is kept in step; `watching`: green is live and blue is kept in step;
  *   `returned`: blue is live again and green is kept in step
@@ -42,6 +42,7 @@ export type Phase =
 export function phaseOf({ blue, green, prepared, copied, built }: Observed): Phase {
   if (blue === undefined && green === undefined) return 'none';
   if (green === undefined && blue === 'retired') return 'finishing';
+  if (blue === undefined && green === 'live') return 'finishing';
   if (blue === undefined || green === undefined) return 'partial';
   if (blue === 'live' && green === 'live') {
     throw new Failure(
@@ -100,8 +101,8 @@ const next: Readonly<Record<Phase, string>> = {
   none: 'Nothing of migrate is in either database: "migrate prepare" comes first.',
   partial: 'A "migrate prepare" or "migrate abort" died half-way: the same command again ends it.',
   finishing:
-    'Green is in use, and nothing of migrate is left there; blue refuses writes. "migrate finish" takes ' +
-    'the rest off blue, which takes writes again then: only when nobody uses it.',
+    'Green is in use, and nothing of migrate is left in one of the two. "migrate finish" takes the rest ' +
+    'away; where that is on blue, blue takes writes again then: only when nobody uses it.',
   copying: 'Green is being filled: "migrate copy" goes on with it.',
   building: 'Green is filled and needs its indexes: "migrate follow" makes them.',
   following: 'Green is in step with blue: "migrate verify", then "migrate switch".',
