@@ -21,7 +21,9 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (asked.asks === 'nothing') {
-    process.stderr.write(`${asked.sentence}\n`);
+    const said = { ok: false, error: asked.sentence };
+    if (argv.includes('--json')) process.stdout.write(`${JSON.stringify(said)}\n`);
+    else process.stderr.write(`${asked.sentence}\n`);
     return 2;
   }
   const { command, input } = asked;

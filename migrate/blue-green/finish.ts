@@ -51,7 +51,12 @@ export async function finish(
 async function bringTheRest(run: Run, route: Route): Promise<void> {
   try {
     await withEnds(route, async (ends) => {
-      while (!(await takeBatch(ends, route, 20_000)).complete) run.signal.throwIfAborted();
+      for (;;) {
+        const { complete, lagMs } = await takeBatch(ends, route, 20_000);
+        if (complete) return;
+        run.signal.throwIfAborted();
+        run.report.progress({ phase: 'finish: what waits for blue', lagMs });
+      }
     });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

@@ -30,6 +30,20 @@ async function killHalfWay(command: string, held: string, sql: string): Promise<
   }
 }
 
+it('a database that is named as psql takes it, too, is asked for as a URL', async () => {
+  const words = { ...pair, blue: 'host=db1 dbname=shop password=secret' };
+  await expect(migrate(words, 'plan')).rejects.toThrow(/^--blue is no URL: write postgres:/);
+});
+
+it('a command line that is wrong is said as JSON too, where that is asked for', async () => {
+  const { code, output } = await startTool(pair, ['prepare', '--json', '--workers', '2']).ended;
+  expect(code).toBe(2);
+  expect(JSON.parse(output)).toMatchObject({
+    ok: false,
+    error: expect.stringContaining('--workers'),
+  });
+});
+
 const guards = (table: string) => `select 1 from pg_trigger t
   where t.tgrelid = '${table}'::regclass and t.tgname = 'migrate_guard'`;
 

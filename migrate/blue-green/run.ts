@@ -152,5 +152,9 @@ function urlOf(side: 'blue' | 'green', input: Input, places: Places): string {
   if (url === undefined || url === '') {
     throw new Failure(`Say --${side} URL, or set MIGRATE_${side.toUpperCase()}_URL.`);
   }
+  // The value itself may hold a password.
+  if (!/^(postgres(ql)?:\/\/|socket:|\/)/.test(url)) {
+    throw new Failure(`--${side} is no URL: write postgres://user@host:5432/database.`);
+  }
   return url;
 }

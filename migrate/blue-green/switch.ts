@@ -147,6 +147,8 @@ async function shrink(run: Run, ends: Ends, route: Route, noticeMs: number): Pro
     run.signal.throwIfAborted();
     const batch = await takeBatch(ends, route, 2_000);
     if (batch.complete && performance.now() >= untilMs) return;
+    const phase = `switch: what waits for ${route.destination.side}`;
+    if (!batch.complete) run.report.progress({ phase, lagMs: batch.lagMs });
     if (batch.changes < 50) await sleep(5);
   }
 }
@@ -214,7 +216,7 @@ async function attemptOnce(crossing: Crossing, fenceId: string): Promise<Timelin
     if (!(await retire(origin.main, fenceId, key))) {
       throw new Failure(
         `${origin.side} went back to live before it could retire: the fence ran out after ` +
-          `${options.holdMsMax} ms. Nothing was lost or switched.`,
+          `${options.holdMsMax} ms. Nothing was lost or switched. Start again; --hold-ms gives it longer.`,
       );
     }
     mark('retired');
