@@ -322,7 +322,11 @@ export const commands: readonly Command[] = [
   {
     name: 'foreign',
     summary: 'Gives whoever stays on one side tables that reach the other (postgres_fdw).',
-    details: ['Schema migrate_other_side holds them; "migrate finish" and "abort" remove them.'],
+    details: [
+      'Schema migrate_other_side holds them; "migrate finish" and "abort" remove them.',
+      'An insert there names every column that is not null: postgres_fdw sends null for what is left ' +
+        'out, and not the default of the other side.',
+    ],
     options: {
       side: { type: 'string', value: 'SIDE', about: 'Where the foreign tables are made.' },
       role: { type: 'string', value: 'ROLE', about: 'Who may use them.' },
