@@ -150,6 +150,9 @@ describe('changes of administrators', () => {
     for (const action of ['consent.revoke', 'session.end']) {
       expect(field(await newest(action), 'target').id, action).toBe('alice');
     }
+    const one = `client=${client.id}&all=true`;
+    await admin('DELETE', `/admin/oauth2/auth/sessions/consent?subject=alice&${one}`);
+    expect((await newest('consent.revoke')).reason).toBe(`client ${client.id}`);
     const again = await connect(deployment, client);
     await deployment.postAs(client, '/oauth2/revoke', { token: again.refresh });
     const byApp = await newest('token.revoke');

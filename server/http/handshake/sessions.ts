@@ -114,10 +114,11 @@ async function revokeConsents(engine: Engine, c: Ctx): Promise<Response> {
   const named = consentRequestId !== '';
   c.set('audited', {
     ...(named ? { target: { kind: 'consent request', id: consentRequestId } } : {}),
-    reason: all
-      ? 'all'
+    // A client that is named is meant alone, as in Hydra, also beside `all`.
+    reason: named
+      ? `consent request ${consentRequestId}`
       : client === ''
-        ? `consent request ${consentRequestId}`
+        ? 'all'
         : `client ${client}`,
     detail: { grants: ids.length, ids: ids.slice(0, idsShownMax) },
   });
