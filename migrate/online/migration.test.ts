@@ -28,6 +28,36 @@ test('a file without a phase in its name is refused with a sentence', () => {
   expect(() => migrationOf('0009_labels.sql', 'select 1')).toThrow(MigrationRefused);
 });
 
+test('a down section begins at its line however that is indented, and nothing of it is run by up', async () => {
+  await loadGrammar();
+  const up = 'create table fresh (id bigint);';
+  for (const marker of ['   -- migrate:down', '\t-- migrate: down ', '-- Migrate:Down', '--migrate :down']) {
+    const found = migrationOf('0001_fresh.expand.sql', `${up}\n${marker}\ndrop table fresh;\n`);
+    expect(found.sql, marker).toBe(`${up}\n`);
+    expect(lint([found]).map(({ direction, steps }) => [direction, steps.length])).toEqual([
+      ['up', 1],
+      ['down', 1],
+    ]);
+    expect(lint([found]).flatMap(({ findings }) => findings)).toEqual([]);
+  }
+  const beside = migrationOf('0001_fresh.expand.sql', `${up} -- migrate:down\ndrop table fresh;`);
+  expect(lint([beside])[0]?.findings).toMatchObject([{ rule: 'annotation' }]);
+  const twice = `${up}\n-- migrate:down\nselect 1;\n-- migrate:down\ndrop table fresh;`;
+  expect(lint([migrationOf('0001_fresh.expand.sql', twice)])[1]?.findings).toMatchObject([
+    { rule: 'annotation', line: 4 },
+  ]);
+});
+
+test('a down section may be empty: taking it back needs nothing', async () => {
+  await loadGrammar();
+  const text = 'create table fresh (id bigint);\n-- migrate:down\n-- the table may stay\n';
+  const readings = lint([migrationOf('0001_fresh.expand.sql', text)]);
+  expect(readings.map(({ steps, findings }) => [steps.length, findings.length])).toEqual([
+    [1, 0],
+    [0, 0],
+  ]);
+});
+
 test('a file of many statements is read in time that grows with it, no faster', async () => {
   await loadGrammar();
   const lines = (count: number) =>

@@ -38,6 +38,9 @@ export function labelOf(migration: {
   return `${String(migration.number).padStart(4, '0')}_${migration.name} (${migration.phase})`;
 }
 
+/** The line that begins the down section, in every spelling that an annotation may have. */
+const downMarker = /^[^\S\r\n]*--[^\S\r\n]*migrate[^\S\r\n]*:[^\S\r\n]*down[^\S\r\n]*$/im;
+
 /** A migration out of the name and the text of its file; throws where the name is no name. */
 export function migrationOf(file: string, text: string): Migration {
   const match = /^(\d{4})_([a-z0-9_]+)\.(expand|backfill|contract)\.sql$/.exec(file);
@@ -47,7 +50,7 @@ export function migrationOf(file: string, text: string): Migration {
       `${file}: a migration is named NNNN_name.(expand|backfill|contract).sql; rename it`,
     );
   }
-  const marker = /^--[ \t]*migrate:down[ \t]*$/m.exec(text);
+  const marker = downMarker.exec(text);
   return {
     number: Number(number),
     name,

@@ -41,6 +41,9 @@ export interface Script {
 export function readScript(sql: string): Script {
   const { statements, rest } = readStatements(sql);
   const unknown: Comment[] = [];
+  // The line that begins a down section; anywhere else it would begin none.
+  const opens = ({ text, line }: Comment) =>
+    line === 1 && annotationOf(text)?.kind === 'down' && sql.trimStart().startsWith(text);
   let oldestRelease: number | undefined;
   const annotated = statements.map((statement) => {
     const allows: Allowance[] = [];
@@ -48,7 +51,7 @@ export function readScript(sql: string): Script {
     let afterCommit = false;
     for (const comment of statement.comments) {
       const said = annotationOf(comment.text);
-      if (said === undefined || said.kind === 'down') continue;
+      if (said === undefined || opens(comment)) continue;
       if (said.kind === 'commit') afterCommit = true;
       else if (said.kind === 'oldest-release') oldestRelease = said.number;
       else if (said.kind === 'batch') batch = said.batch;
@@ -60,7 +63,7 @@ export function readScript(sql: string): Script {
     }
     return { ...statement, allows, afterCommit, ...(batch === undefined ? {} : { batch }) };
   });
-  unknown.push(...rest.filter(({ text }) => annotationOf(text) !== undefined));
+  unknown.push(...rest.filter((one) => annotationOf(one.text) !== undefined && !opens(one)));
   return {
     statements: annotated,
     unknown,
@@ -77,7 +80,7 @@ type Annotation =
 const rowsFirst = 1_000;
 
 function annotationOf(comment: string): Annotation | undefined {
-  const text = /^--\s*migrate:(.*)$/.exec(comment)?.[1]?.trim();
+  const text = /^--\s*migrate\s*:(.*)$/i.exec(comment)?.[1]?.trim();
   if (text === undefined) return undefined;
   if (text === 'commit' || text === 'down') return { kind: text };
   const release = /^oldest-release (\d{1,9})$/.exec(text)?.[1];
