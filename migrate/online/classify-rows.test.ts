@@ -52,4 +52,29 @@ test('the bounds of a batch are those of its key, and both ends belong to it', (
   expect(update('id between $2 and $1')).toEqual(['batch']);
   expect(update('abs(id) between $1 and $2')).toEqual(['batch']);
   expect(update('busy.id >= $1::bigint and id <= $2::bigint and v is null')).toEqual([]);
+  // As text 10 comes before 9: rows would be met twice, or never.
+  expect(update('id::text between $1 and $2')).toEqual(['batch']);
+});
+
+test('the bounds of a batch are those of the table that it names, and choose its rows', () => {
+  const batch = (table: string, sql: string) => refused(`-- migrate:batch ${table} (id)\n${sql}`);
+  const joined = 'update busy b set v = 1 from other o where b.p = o.id and';
+  expect(batch('busy', `${joined} o.id between $1 and $2`)).toEqual(['batch']);
+  expect(batch('busy', `${joined} b.id between $1 and $2`)).toEqual([]);
+  expect(batch('other', `${joined} o.id between $1 and $2`)).toEqual([]);
+  const whole = 'update busy set v = 1 where';
+  expect(batch('other', `${whole} id between $1 and $2`)).toEqual(['batch']);
+  expect(batch('busy', 'update busy set v = (id between $1 and $2)::integer')).toEqual(['batch']);
+  const part = '(select id from busy where id between $1 and $2)';
+  expect(batch('busy', `${whole} id in ${part}`)).toEqual([]);
+  expect(batch('public.busy', `insert into other select id from busy where id >= $1 and id <= $2`)).toEqual([]);
+});
+
+test('values of another table are no key that is written out', () => {
+  const from = 'update busy b set v = 1 from other o where';
+  expect(refused(`${from} o.id = 7`)).toEqual(['update-whole']);
+  expect(refused(`${from} id = 7`)).toEqual(['update-whole']);
+  expect(refused(`${from} b.id = 7 and o.id = b.p`)).toEqual([]);
+  expect(refused('delete from busy using other o where o.id = 7')).toEqual(['update-whole']);
+  expect(refused('update busy set v = 1 where busy.id = 7')).toEqual([]);
 });

@@ -1,8 +1,10 @@
-import type { InsertStmt, MergeStmt, Node, RangeVar, UpdateStmt } from 'libpg-query';
+import type { DeleteStmt, InsertStmt, MergeStmt, Node, RangeVar, UpdateStmt } from 'libpg-query';
 import { wildCalls } from './calls.ts';
 import { type Catalog, constraintsOf, indexesOf } from './catalog.ts';
 import type { Use } from './classify-column.ts';
-import { columnsIn, every, nameOf, nodesOf, stringsOf } from './tree.ts';
+import { conjunctsOf, every, nameOf, nodesOf, stringsOf } from './tree.ts';
+
+type Change = UpdateStmt & DeleteStmt & MergeStmt;
 
 /** Statements that run what stands in them, in whichever depth. */
 const running: readonly string[] = [
@@ -45,11 +47,12 @@ function queried(node: Node, uses: readonly Use[]): readonly Use[] {
   }));
 }
 
-function change(statement: UpdateStmt & MergeStmt, batched: boolean, catalog: Catalog): Use {
+function change(statement: Change, batched: boolean, catalog: Catalog): Use {
   const relation = nameOf(statement.relation);
   if (batched) return { form: 'update-batch', relation };
   if (onlyInserts(statement)) return fill(relation, catalog);
-  const named = new Set(valuesNamed(statement.whereClause));
+  const own = columnsOf(statement);
+  const named = new Set(valuesNamed(statement.whereClause, own));
   const keys = constraintsOf(catalog, relation).filter(
     ({ kind, columns }) =>
       (kind === 'primary' || kind === 'unique') && columns.every((column) => named.has(column)),
@@ -72,6 +75,18 @@ function isReferred(catalog: Catalog, table: string): boolean {
   return all.some(({ references }) => references === table);
 }
 
+/** Tells the name of a column of the changed table itself; beside others a bare one is anybody's. */
+function columnsOf({ relation, fromClause, usingClause }: Change): (node: Node) => string[] {
+  const isAlone = fromClause === undefined && usingClause === undefined;
+  const called = relation?.alias?.aliasname ?? relation?.relname;
+  return (node) => {
+    if (!('ColumnRef' in node)) return [];
+    const [name, table] = [...stringsOf(node.ColumnRef.fields)].reverse();
+    const isOwn = table === undefined ? isAlone : table === called;
+    return name !== undefined && isOwn ? [name] : [];
+  };
+}
+
 function setsKey({ relation, targetList }: UpdateStmt, catalog: Catalog): boolean {
   const set = every('ResTarget', targetList).map((one) => ('name' in one ? one.name : ''));
   return indexesOf(catalog, nameOf(relation)).some(({ columns }) =>
@@ -80,19 +95,18 @@ function setsKey({ relation, targetList }: UpdateStmt, catalog: Catalog): boolea
 }
 
 /** The columns of which a condition names the values, as `id = 7` and `id in (7, 8)` do. */
-function valuesNamed(condition: Node | undefined): readonly string[] {
-  if (condition === undefined) return [];
-  if ('BoolExpr' in condition) {
-    const { boolop, args = [] } = condition.BoolExpr;
-    return boolop === 'AND_EXPR' ? args.flatMap(valuesNamed) : [];
-  }
-  if (!('A_Expr' in condition)) return [];
-  const { kind, name, lexpr, rexpr } = condition.A_Expr;
-  const isEqual = kind === 'AEXPR_OP' || kind === 'AEXPR_IN' || kind === 'AEXPR_OP_ANY';
-  const isColumn = lexpr !== undefined && 'ColumnRef' in lexpr;
-  if (!isEqual || !isColumn || stringsOf(name).join('') !== '=') return [];
-  const asks = ['ColumnRef', 'SubLink', 'FuncCall', 'ParamRef'];
-  return asks.some((kind) => every(kind, rexpr).length > 0) ? [] : columnsIn(lexpr);
+function valuesNamed(
+  condition: Node | undefined,
+  own: (node: Node) => readonly string[],
+): readonly string[] {
+  return conjunctsOf(condition).flatMap((one) => {
+    if (!('A_Expr' in one)) return [];
+    const { kind, name, lexpr, rexpr } = one.A_Expr;
+    const isEqual = kind === 'AEXPR_OP' || kind === 'AEXPR_IN' || kind === 'AEXPR_OP_ANY';
+    if (!isEqual || lexpr === undefined || stringsOf(name).join('') !== '=') return [];
+    const asks = ['ColumnRef', 'SubLink', 'FuncCall', 'ParamRef'];
+    return asks.some((kind) => every(kind, rexpr).length > 0) ? [] : own(lexpr);
+  });
 }
 
 function insert(statement: InsertStmt, batched: boolean, catalog: Catalog): Use {

@@ -1,7 +1,7 @@
-import type { A_Expr, Node } from 'libpg-query';
-import type { Judged } from './script.ts';
+import type { Node, RangeVar } from 'libpg-query';
+import type { Batch, Judged } from './script.ts';
 import { SqlUnreadable, type Token, tokensOf } from './sql.ts';
-import { columnsIn, every, stringsOf } from './tree.ts';
+import { conjunctsOf, every, nameOf, nodesOf, stringsOf } from './tree.ts';
 
 type Say = (rule: string, statement: Judged) => void;
 
@@ -75,7 +75,7 @@ function isLoose(node: Node): boolean {
   });
 }
 
-/** Batches name their key and both bounds; nothing else has parameters. */
+/** Batches name the key of their own table and both bounds; nothing else has parameters. */
 function isBounded({ node, batch, uses }: Judged): boolean {
   const numbers = new Set(
     every('ParamRef', node).map((param) => ('number' in param ? Number(param.number) : 0)),
@@ -86,7 +86,7 @@ function isBounded({ node, batch, uses }: Judged): boolean {
   const size = batch.key.length;
   const places = Array.from({ length: size * 2 }, (_, at) => at + 1);
   if (numbers.size !== places.length || !places.every((n) => numbers.has(n))) return false;
-  const bounds = every('A_Expr', node).flatMap((one) => boundOf(one, batch.key));
+  const bounds = scopesOf(node).flatMap((scope) => boundsOf(scope, batch));
   const has = (operators: readonly string[], wanted: readonly number[]) =>
     bounds.some(
       ({ operator, places: own }) =>
@@ -98,12 +98,41 @@ function isBounded({ node, batch, uses }: Judged): boolean {
   );
 }
 
-/** What a comparison of the key itself with parameters says: the operator, and their numbers. */
-function boundOf(expression: object, key: readonly string[]) {
-  const { name, lexpr, rexpr } = expression as A_Expr;
-  const bare = every('FuncCall', lexpr).length + every('A_Expr', lexpr).length === 0;
-  if (!bare || columnsIn(lexpr).join(' ') !== key.join(' ')) return [];
-  const [operator = ''] = stringsOf(name);
-  const places = every('ParamRef', rexpr).map((one) => ('number' in one ? Number(one.number) : 0));
-  return [{ operator, places }];
+/** A part of a statement that says of which rows it is. */
+interface Scope {
+  readonly relation?: RangeVar;
+  readonly fromClause?: readonly Node[];
+  readonly usingClause?: readonly Node[];
+  readonly whereClause?: Node;
 }
+
+function scopesOf(node: Node): readonly Scope[] {
+  return nodesOf(node).flatMap((one) => ('whereClause' in one.node ? [one.node as Scope] : []));
+}
+
+/** What a scope asks of the key of the batches' own table: operators, and numbers of parameters. */
+function boundsOf({ relation, fromClause, usingClause, whereClause }: Scope, { table, key }: Batch) {
+  const own = [
+    ...(relation === undefined ? [] : [relation]),
+    ...(every('RangeVar', [fromClause, usingClause]) as readonly RangeVar[]),
+  ].filter((one) => nameOf(one) === withoutPublic(table));
+  const called = own.map(({ alias, relname }) => alias?.aliasname ?? relname);
+  return conjunctsOf(whereClause).flatMap((one) => {
+    if (!('A_Expr' in one) || own.length === 0) return [];
+    const { name, lexpr, rexpr } = one.A_Expr;
+    const columns = (lexpr !== undefined && 'RowExpr' in lexpr ? lexpr.RowExpr.args : [lexpr]) ?? [];
+    const named = columns.flatMap((column) => {
+      if (column === undefined || !('ColumnRef' in column)) return [];
+      const [last = '', qualifier] = [...stringsOf(column.ColumnRef.fields)].reverse();
+      return qualifier === undefined || called.includes(qualifier) ? [last] : [];
+    });
+    if (named.join(' ') !== key.join(' ')) return [];
+    const [operator = ''] = stringsOf(name);
+    const places = every('ParamRef', rexpr).map((one) =>
+      'number' in one ? Number(one.number) : 0,
+    );
+    return [{ operator, places }];
+  });
+}
+
+const withoutPublic = (table: string) => table.replace(/^public\./, '');

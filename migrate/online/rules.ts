@@ -103,7 +103,8 @@ export const rules: readonly Rule[] = [
     about: 'batches are bounded by their key',
     why:
       'A batch runs for rows from $1 to $2 of its key, all of them, both ends included, and no ' +
-      'others: the bounds stand in no `or` or `not`, and nothing else has parameters.',
+      'others: the bounds are of the key of the table that it names, stand in a `where`, in no `or` ' +
+      'or `not`, and nothing else has parameters.',
     instead: '`-- migrate:batch table (key)` above `update ... where key between $1 and $2`',
     example: '-- migrate:batch busy (id)\nupdate busy set v = 1 where v is null',
   },

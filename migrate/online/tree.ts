@@ -70,6 +70,13 @@ export function nodesOf(tree: unknown): readonly { readonly key: string; readonl
   return found;
 }
 
+/** The parts of a condition that must all hold. */
+export function conjunctsOf(condition: Node | undefined): readonly Node[] {
+  if (condition === undefined) return [];
+  if (!('BoolExpr' in condition) || condition.BoolExpr.boolop !== 'AND_EXPR') return [condition];
+  return (condition.BoolExpr.args ?? []).flatMap(conjunctsOf);
+}
+
 /** The columns that an expression names. */
 export function columnsIn(expression: unknown): readonly string[] {
   return every('ColumnRef', expression).flatMap((reference) => {
