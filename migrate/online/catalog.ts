@@ -19,6 +19,7 @@ interface Index {
   readonly columns: readonly string[];
   /** It has expressions or a condition: PostgreSQL makes it anew with the type of any column. */
   readonly isComputed: boolean;
+  readonly isUnique: boolean;
 }
 
 interface Partition {

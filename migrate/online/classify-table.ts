@@ -297,6 +297,8 @@ function madeOf(catalog: Catalog, table: string): readonly string[] {
     .map((one) => [one.kind, ...one.columns, one.references ?? '', one.valid].join(' '));
   const indexes = [...catalog.indexes.values()]
     .filter((index) => index.table === table)
-    .map(({ columns, isComputed }) => ['index', ...columns, isComputed].join(' '));
+    .map(({ columns, isComputed, isUnique }) =>
+      ['index', ...columns, isComputed, isUnique].join(' '),
+    );
   return [...keys, ...indexes];
 }

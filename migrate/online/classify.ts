@@ -117,8 +117,10 @@ function drop({ removeType, objects: named, concurrent }: DropStmt, catalog: Cat
       return { form: 'drop-object', relation: name.split('.').slice(0, -1).join('.') };
     }
     if (removeType !== 'OBJECT_INDEX') return { form: 'drop-object', relation: name };
-    const relation = catalog.indexes.get(name)?.table ?? name;
-    return { form: concurrent === true ? 'drop-index-concurrently' : 'drop-index', relation };
+    const index = catalog.indexes.get(name);
+    const what = index?.isUnique === true ? 'drop-unique-index' : 'drop-index';
+    const form = concurrent === true ? `${what}-concurrently` : what;
+    return { form, relation: index?.table ?? name };
   });
 }
 

@@ -1,6 +1,8 @@
 import type { Form } from './form.ts';
 
 const aside = 'Reads every row, twice, while reads and writes go on.';
+const unneeded = '`on conflict` of the release before needs it.';
+const upsert = 'insert into busy (id, p, filled) values (1, 1, 1) on conflict (p) do nothing';
 
 /** Indexes and upkeep of a table that is there. */
 export const indexForms: readonly Form[] = [
@@ -88,6 +90,39 @@ leaves an INVALID index, which \`up\` drops and builds again.`.replace('\n', ' '
       before: 'create index concurrently if not exists added on busy (v)',
       sql: 'drop index concurrently if exists added',
       after: 'drop index if exists added',
+    },
+  },
+  {
+    id: 'drop-unique-index',
+    about: 'drop index that is unique',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: unneeded,
+    instead: 'drop it in a contract migration',
+    example: {
+      before: 'create unique index concurrently if not exists busy_unique on busy (p)',
+      sql: 'drop index busy_unique',
+      after: 'drop index if exists busy_unique',
+      former: upsert,
+    },
+  },
+  {
+    id: 'drop-unique-index-concurrently',
+    about: 'drop index concurrently that is unique',
+    lock: 'SHARE UPDATE EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'contract',
+    harm: 'breaks',
+    why: unneeded,
+    instead: 'drop it in a contract migration',
+    alone: true,
+    example: {
+      before: 'create unique index concurrently if not exists busy_unique on busy (p)',
+      sql: 'drop index concurrently if exists busy_unique',
+      after: 'drop index if exists busy_unique',
+      former: upsert,
     },
   },
   {

@@ -132,6 +132,7 @@ function learnIndex(catalog: Catalog, statement: IndexStmt): void {
     keys,
     columns,
     isComputed: isComputed || statement.whereClause !== undefined,
+    isUnique: statement.unique === true,
   });
 }
 

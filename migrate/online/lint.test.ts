@@ -215,6 +215,14 @@ test('a new table is in use as soon as it is a partition of one that is', () => 
   expect(refused(`${root};\n${both}create index on part (n)`)).toEqual([]);
 });
 
+test('an index that is unique goes in a contract only; one that a key uses, or any other, does not matter', () => {
+  const unique = 'create unique index u on busy (p) where v is null; create index i on busy (p)';
+  expect(refused('drop index u', 'expand', unique)).toEqual(['drop-unique-index']);
+  expect(refused('drop index i', 'expand', unique)).toEqual([]);
+  expect(refused('drop index u', 'contract', unique)).toEqual([]);
+  expect(refused('create table fresh (p bigint);\ncreate unique index f on fresh (p);\ndrop index f')).toEqual([]);
+});
+
 test('a trigger that goes locks its table', () => {
   const drop = 'drop trigger t on busy;\ninsert into other select id from busy';
   expect(refused(drop, 'contract')).toEqual(['slow-under-lock']);
