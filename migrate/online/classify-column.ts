@@ -13,7 +13,8 @@ export interface Use {
   readonly also?: readonly string[];
 }
 
-const serials = ['serial', 'bigserial', 'smallserial', 'serial2', 'serial4', 'serial8'];
+/** Types that are an integer, a sequence and not null. */
+export const serials: readonly string[] = ['serial', 'bigserial', 'smallserial', 'serial2', 'serial4', 'serial8'];
 
 /** What `add column` does: one use per thing that its definition asks for. */
 export function addColumn(relation: string, column: ColumnDef, catalog: Catalog): readonly Use[] {

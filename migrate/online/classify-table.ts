@@ -2,17 +2,17 @@ import type {
   AlterTableCmd,
   AlterTableStmt,
   Constraint,
+  DefElem,
   Node,
   PartitionBoundSpec,
 } from 'libpg-query';
 import { isOutside, isWithin } from './bounds.ts';
 import { type Catalog, constraintOf, constraintsOf, defaultOf, joinedBy } from './catalog.ts';
 import { addColumn, alterType, type Use } from './classify-column.ts';
-import { columnsIn, nameOf, stringsOf } from './tree.ts';
+import { columnsIn, every, nameOf, stringsOf } from './tree.ts';
 
 /** Commands whose form does not depend on anything else. */
 const plain: Readonly<Record<string, string>> = {
-  AT_ColumnDefault: 'set-default',
   AT_DropNotNull: 'drop-not-null',
   AT_SetStatistics: 'set-statistics',
   AT_SetOptions: 'set-statistics',
@@ -27,9 +27,7 @@ const plain: Readonly<Record<string, string>> = {
   AT_ClusterOn: 'set-statistics',
   AT_DropCluster: 'set-statistics',
   AT_SetAccessMethod: 'set-access-method',
-  AT_AddIdentity: 'set-identity',
-  AT_SetIdentity: 'set-identity',
-  AT_DropIdentity: 'set-identity',
+  AT_DropIdentity: 'drop-identity',
   AT_DropExpression: 'drop-expression',
   AT_ChangeOwner: 'change-owner',
   AT_EnableTrig: 'switch-trigger',
@@ -102,6 +100,15 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
       return [alterType(relation, name, def.ColumnDef, catalog)];
     }
   }
+  if (subtype === 'AT_ColumnDefault') {
+    // Where null is taken, who does not write the column writes that from then on.
+    const isNeeded = catalog.tables.get(relation)?.columns.get(name)?.notNull !== false;
+    const drops = def === undefined && isNeeded;
+    return [{ form: drops ? 'drop-default' : 'set-default', relation }];
+  }
+  if (subtype === 'AT_AddIdentity' || subtype === 'AT_SetIdentity') {
+    return [{ form: isAlways(def) ? 'set-identity-always' : 'set-identity', relation }];
+  }
   if (subtype === 'AT_SetNotNull') return [setNotNull(relation, name, catalog)];
   if (subtype === 'AT_SetExpression') return [setExpression(relation, name, catalog)];
   if (def !== undefined && 'ReplicaIdentityStmt' in def) {
@@ -132,6 +139,16 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
     return detach(relation, partition, one, catalog);
   }
   return [{ form: undefined, relation }];
+}
+
+/** `a`, as `add generated` has it, and as the number that `set generated` has. */
+function isAlways(def: Node | undefined): boolean {
+  if (def !== undefined && 'Constraint' in def) return def.Constraint.generated_when === 'a';
+  return every('DefElem', def).some((one) => {
+    const { defname, arg } = one as DefElem;
+    const isInteger = arg !== undefined && 'Integer' in arg;
+    return defname === 'generated' && isInteger && arg.Integer.ival === 'a'.charCodeAt(0);
+  });
 }
 
 function detach(

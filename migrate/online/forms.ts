@@ -5,10 +5,12 @@ import { indexForms } from './forms-index.ts';
 import { otherForms } from './forms-other.ts';
 import { rightsForms } from './forms-rights.ts';
 import { tableForms } from './forms-table.ts';
+import { valueForms } from './forms-value.ts';
 
 /** Every form of DDL that the linter knows. Any other statement is refused as unknown. */
 export const forms: readonly Form[] = [
   ...columnForms,
+  ...valueForms,
   ...constraintForms,
   ...indexForms,
   ...tableForms,

@@ -9,6 +9,7 @@ import type {
 } from 'libpg-query';
 import { isDrawn } from './calls.ts';
 import type { Catalog, ConstraintKind, Table } from './catalog.ts';
+import { serials } from './classify-column.ts';
 import { collationOf, columnsIn, every, nameOf, objectName, stringsOf, typeOf } from './tree.ts';
 
 /** True where what a statement makes may not stay, or may be what is there already. */
@@ -157,19 +158,24 @@ function tableOf(catalog: Catalog, name: string): Table {
   return made;
 }
 
+/** Constraints of a column that may not be null. */
+const neverNull: readonly string[] = ['CONSTR_NOTNULL', 'CONSTR_PRIMARY', 'CONSTR_IDENTITY'];
+
 function learnColumn(table: Table, tableName: string, definition: ColumnDef): void {
   const name = definition.colname ?? '';
   const constraints = (definition.constraints ?? []).flatMap((node) =>
     'Constraint' in node ? [node.Constraint] : [],
   );
   const kinds = constraints.map(({ contype }) => contype);
+  const type = typeOf(definition.typeName);
   table.columns.set(name, {
-    type: typeOf(definition.typeName),
+    type,
     collation: collationOf(definition),
     isVirtual: constraints.some(
       ({ contype, generated_kind }) => contype === 'CONSTR_GENERATED' && generated_kind !== 's',
     ),
-    notNull: kinds.some((kind) => kind === 'CONSTR_NOTNULL' || kind === 'CONSTR_PRIMARY'),
+    notNull:
+      serials.includes(type.name) || kinds.some((kind) => neverNull.includes(kind ?? '')),
   });
   for (const constraint of constraints) remember(table, tableName, constraint, [name]);
 }
