@@ -174,6 +174,9 @@ test('an index on only a partitioned table reads nothing, on any other it reads 
   const root = 'create table root (id bigint) partition by range (id)';
   expect(refused('create index on only root (id)', 'expand', root)).toEqual([]);
   expect(refused('create index on root (id)', 'expand', root)).toEqual(['create-index']);
+  expect(refused('create index concurrently if not exists i on root (id)', 'expand', root)).toEqual([
+    'create-index-concurrently-root',
+  ]);
   expect(refused('create index on only busy (p)')).toEqual(['create-index']);
 });
 

@@ -58,8 +58,12 @@ function createSchema({ schemaElts = [] }: CreateSchemaStmt, catalog: Catalog): 
 /** Of a partitioned table only, without its partitions, there is nothing to read. */
 function createIndex({ relation, concurrent }: IndexStmt, catalog: Catalog): Use {
   const name = nameOf(relation);
-  if (concurrent === true) return { form: 'create-index-concurrently', relation: name };
-  const only = relation?.inh !== true && catalog.partitionKeys.has(name);
+  const isRoot = catalog.partitionKeys.has(name);
+  if (concurrent === true) {
+    const form = isRoot ? 'create-index-concurrently-root' : 'create-index-concurrently';
+    return { form, relation: name };
+  }
+  const only = relation?.inh !== true && isRoot;
   return { form: only ? 'create-index-only' : 'create-index', relation: name };
 }
 

@@ -32,6 +32,24 @@ leaves an INVALID index, which \`up\` drops and builds again.`.replace('\n', ' '
     },
   },
   {
+    id: 'create-index-concurrently-root',
+    about: 'create index concurrently on a partitioned table',
+    lock: 'SHARE UPDATE EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'refused',
+    harm: 'fails',
+    why: 'PostgreSQL does not do it.',
+    instead:
+      '`create index name on only ...`, then one `concurrently` on each partition, then ' +
+      '`alter index name attach partition ...`',
+    alone: true,
+    example: {
+      before: 'create table root (like busy) partition by range (id)',
+      sql: 'create index concurrently if not exists added on root (n)',
+      after: 'drop table root',
+    },
+  },
+  {
     id: 'create-index-only',
     about: 'create index on only a partitioned table',
     lock: 'SHARE',

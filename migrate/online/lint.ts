@@ -135,8 +135,7 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
   for (const use of statement.uses) {
     if (use.form === undefined) {
       if (around.fresh.has(use.relation)) continue;
-      const control = 'TransactionStmt' in statement.node || 'VariableSetStmt' in statement.node;
-      say(control ? 'transaction-control' : 'unknown-statement', statement);
+      say(unformed(statement), statement);
       continue;
     }
     const form = formOf(use.form);
@@ -151,6 +150,14 @@ function ofForms(statement: Judged, around: Surroundings, say: Say): void {
     if (form.verdict === 'contract' && around.phase === 'contract') continue;
     say(form.id, statement, form);
   }
+}
+
+/** The rule about a statement that has no form. */
+function unformed({ node }: Judged): string {
+  if ('TransactionStmt' in node || 'VariableSetStmt' in node) return 'transaction-control';
+  const parts = every('PartitionCmd', node);
+  const isAside = parts.some((one) => 'concurrent' in one && one.concurrent === true);
+  return isAside ? 'detach-concurrently' : 'unknown-statement';
 }
 
 /** The first major version that knows the forms and the constraints of a statement; 15 or later. */

@@ -62,6 +62,15 @@ export const rules: readonly Rule[] = [
     example: 'create index concurrently on busy (p)',
   },
   {
+    id: 'detach-concurrently',
+    about: 'a partition is detached in one transaction',
+    why:
+      'Broken off, `detach partition ... concurrently` can neither be run again nor taken back, and ' +
+      'its end waits for the partition without a limit.',
+    instead: '`detach partition` in a contract migration: its locks are asked for in short turns',
+    example: 'alter table busy detach partition other concurrently',
+  },
+  {
     id: 'several-tables',
     about: 'one transaction keeps writers out of one table',
     why:
