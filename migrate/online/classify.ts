@@ -49,10 +49,13 @@ export function classify(node: Node, catalog: Catalog, batched: boolean): readon
 }
 
 /** What is made within it is new; what that refers to is not. */
-function createSchema({ schemaElts = [] }: CreateSchemaStmt, catalog: Catalog): readonly Use[] {
+function createSchema(
+  { schemaname, schemaElts = [] }: CreateSchemaStmt,
+  catalog: Catalog,
+): readonly Use[] {
   const within = schemaElts.flatMap((one) => classify(one, catalog, false));
   const felt = within.filter(({ form }) => form === 'create-table-references');
-  return [{ form: 'create-object', relation: '' }, ...felt];
+  return [{ form: 'create-object', relation: schemaName(schemaname) }, ...felt];
 }
 
 /** Of a partitioned table only, without its partitions, there is nothing to read. */
@@ -217,11 +220,17 @@ function ofOthers(node: Node, catalog: Catalog): readonly Use[] {
   }
   if ('AlterDomainStmt' in node) return [alterDomain(node)];
   if ('GrantStmt' in node) return grant(node.GrantStmt);
+  if ('GrantRoleStmt' in node && node.GrantRoleStmt.is_grant !== true) {
+    return [{ form: 'revoke', relation: '' }];
+  }
   if ('DropRoleStmt' in node) return [{ form: 'drop-object', relation: '' }];
   if ('DoStmt' in node) return [{ form: 'do-block', relation: '' }];
   if ('CallStmt' in node || 'ExecuteStmt' in node) return [{ form: 'select-call', relation: '' }];
   const policy = policyOf(node);
-  if (policy !== undefined) return [{ form: 'set-policy', relation: nameOf(policy.table) }];
+  if (policy !== undefined) {
+    const hides = 'CreatePolicyStmt' in node && node.CreatePolicyStmt.permissive !== true;
+    return [{ form: hides ? 'restrict-rows' : 'set-policy', relation: nameOf(policy.table) }];
+  }
   const published = publicationOf(node);
   if (published !== undefined) return publish(published, catalog);
   const made = Object.keys(node).some((kind) => objects.has(kind));
@@ -235,16 +244,28 @@ function comment(kind: string | undefined, object: Node | undefined): Use {
   return { form: 'comment', relation: name.split('.').slice(0, -1).join('.') };
 }
 
-/** Taking a right on a table from a role may break who uses it; on anything else it locks nothing. */
-function grant({ is_grant, objtype, objects: named }: GrantStmt): readonly Use[] {
-  if (is_grant === true || objtype !== 'OBJECT_TABLE') {
+/** What a release cannot work without. Of a function everybody has the right until it is revoked. */
+const needed: readonly string[] = [
+  'OBJECT_TABLE',
+  'OBJECT_SEQUENCE',
+  'OBJECT_SCHEMA',
+  'OBJECT_DATABASE',
+];
+
+/** Taking a right from a role may break who uses it. */
+function grant({ is_grant, objtype = '', objects: named = [] }: GrantStmt): readonly Use[] {
+  if (is_grant === true || !needed.includes(objtype)) {
     return [{ form: 'create-object', relation: '' }];
   }
-  return (named ?? []).map((node) => ({
-    form: 'revoke',
-    relation: 'RangeVar' in node ? nameOf(node.RangeVar) : '',
-  }));
+  return named.map((node) => {
+    if ('RangeVar' in node) return { form: 'revoke', relation: nameOf(node.RangeVar) };
+    const isSchema = objtype === 'OBJECT_SCHEMA' && 'String' in node;
+    return { form: 'revoke', relation: isSchema ? schemaName(node.String.sval) : '' };
+  });
 }
+
+/** No table is called like this. */
+const schemaName = (name = '') => `schema ${name}`;
 
 function policyOf(node: Node) {
   if ('CreatePolicyStmt' in node) return node.CreatePolicyStmt;

@@ -1,6 +1,8 @@
 import { type Form, short } from './form.ts';
 
 const role = 'create role plain; grant select on busy to plain';
+const seen =
+  'set local role plain; select 1 / count(id) from (select id from busy limit 1) found';
 const unrole = 'drop owned by plain; drop role plain';
 const trigger =
   'create function sees() returns trigger language plpgsql as ' +
@@ -12,7 +14,7 @@ const untrigger = 'drop function if exists sees() cascade';
 export const rightsForms: readonly Form[] = [
   {
     id: 'revoke',
-    about: 'revoke a right on a table',
+    about: 'revoke a right on a table, sequence, schema or database, or a role',
     lock: 'NONE',
     hold: 'brief',
     verdict: 'contract',
@@ -25,6 +27,20 @@ export const rightsForms: readonly Form[] = [
       after: unrole,
       former: 'set local role plain; select id from other limit 1',
     },
+    more: [
+      {
+        before: 'create role plain; create schema apart; grant usage on schema apart to plain',
+        sql: 'revoke usage on schema apart from plain',
+        after: `drop schema apart; ${unrole}`,
+        former: "set local role plain; select to_regclass('apart.nothing')",
+      },
+      {
+        before: 'create role plain; create role readers; grant select on other to readers; grant readers to plain',
+        sql: 'revoke readers from plain',
+        after: `drop owned by readers; drop role readers; ${unrole}`,
+        former: 'set local role plain; select id from other limit 1',
+      },
+    ],
   },
   {
     id: 'change-owner',
@@ -44,29 +60,37 @@ export const rightsForms: readonly Form[] = [
   },
   {
     id: 'set-policy',
-    about: 'create or alter policy, disable or no force row level security',
+    about: 'create permissive policy, alter policy, disable or no force row level security',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',
-    why: `${short} A restrictive policy hides rows from then on.`,
+    why: short,
     example: { sql: 'create policy added on busy using (id > 0)' },
     more: [{ sql: 'alter table busy disable row level security' }],
   },
   {
     id: 'restrict-rows',
-    about: 'enable or force row level security',
+    about: 'enable or force row level security, create restrictive policy',
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'contract',
     harm: 'breaks',
-    why: 'From then on the release before finds no row that no policy shows.',
-    instead: 'create the policies first, and enable it in a contract migration',
+    why: 'From then on the release before finds no row that the policies do not show.',
+    instead: 'create permissive policies first, and do this in a contract migration',
     example: {
       before: role,
       sql: 'alter table busy enable row level security',
       after: unrole,
-      former: 'set local role plain; select 1 / count(id) from (select id from busy limit 1) found',
+      former: seen,
     },
+    more: [
+      {
+        before: `${role}; create policy all_rows on busy using (true); alter table busy enable row level security`,
+        sql: 'create policy added on busy as restrictive using (false)',
+        after: `drop policy all_rows on busy; alter table busy disable row level security; ${unrole}`,
+        former: seen,
+      },
+    ],
   },
   {
     id: 'switch-trigger',
@@ -83,7 +107,7 @@ export const rightsForms: readonly Form[] = [
   },
   {
     id: 'disable-trigger',
-    about: 'disable trigger',
+    about: 'disable trigger, or enable it for replicas only',
     lock: 'SHARE ROW EXCLUSIVE',
     hold: 'brief',
     verdict: 'contract',
@@ -98,6 +122,16 @@ export const rightsForms: readonly Form[] = [
         'update busy set v = 1 where id = 7; ' +
         "select 1 / count(id) from busy where id = 7 and t = 'seen'",
     },
+    more: [
+      {
+        before: trigger,
+        sql: 'alter table busy enable replica trigger added',
+        after: untrigger,
+        former:
+          'update busy set v = 1 where id = 7; ' +
+          "select 1 / count(id) from busy where id = 7 and t = 'seen'",
+      },
+    ],
   },
   {
     id: 'publish',
