@@ -196,6 +196,11 @@ test('what is no table, and modes of lock table in which others write, keep nobo
     'alter trigger t on busy rename to u; alter policy p on busy using (true)',
   ];
   for (const sql of harmless) expect(refused(sql), sql).toEqual([]);
+  const inserts = "create publication p for all tables with (publish = 'insert')";
+  expect(refused(`${inserts}; create publication q for table busy (id, n) where (id > 9)`)).toEqual([]);
+  expect(refused("create publication p for all tables with (publish = 'insert, update')")).toEqual([
+    'publish-keyless',
+  ]);
   const fresh = 'create schema apart; revoke all on schema apart from public';
   expect(refused(`${fresh}; create sequence s; revoke all on sequence s from public`)).toEqual([]);
   expect(refused('revoke usage on schema public from reader')).toEqual(['revoke']);

@@ -7,7 +7,7 @@ import type {
   IndexStmt,
   Node,
   PartitionBoundSpec,
-  RangeVar,
+  PublicationTable,
   RenameStmt,
   VacuumStmt,
 } from 'libpg-query';
@@ -15,7 +15,7 @@ import { type Catalog, constraintsOf, defaultOf, joinedBy } from './catalog.ts';
 import type { Use } from './classify-column.ts';
 import { ofRows } from './classify-rows.ts';
 import { alterTable, isApart } from './classify-table.ts';
-import { every, nameOf, objectName, optionOf } from './tree.ts';
+import { columnsIn, every, nameOf, objectName, optionOf, stringsOf } from './tree.ts';
 
 /** Statements that make, change or grant something beside tables, and lock none. */
 const objects: ReadonlySet<string> = new Set(
@@ -278,20 +278,41 @@ function publicationOf(node: Node) {
 }
 
 function publish(
-  { pubobjects = [], for_all_tables, action }: AlterPublicationStmt,
+  { pubobjects = [], for_all_tables, action, options }: AlterPublicationStmt,
   catalog: Catalog,
 ): readonly Use[] {
   if (action === 'AP_DropObjects') return [{ form: 'publish', relation: '' }];
-  const tables = every('pubtable', pubobjects).map((one) =>
-    'relation' in one ? nameOf(one.relation as RangeVar) : '',
-  );
+  const tables: readonly PublicationTable[] = every('pubtable', pubobjects);
   const isListed = for_all_tables !== true && tables.length === pubobjects.length;
-  if (!isListed) return [{ form: 'publish-keyless', relation: '' }];
+  const changes = textOf(options, 'publish')?.match(/update|delete/i) !== null;
+  if (!isListed) return [{ form: changes ? 'publish-keyless' : 'publish', relation: '' }];
   if (tables.length === 0) return [{ form: 'create-object', relation: '' }];
-  return tables.map((relation) => {
-    const keyed = constraintsOf(catalog, relation).some(({ kind }) => kind === 'primary');
-    return { form: keyed ? 'publish' : 'publish-keyless', relation };
+  return tables.map((one) => {
+    const form = !changes || isKeyed(one, catalog) ? 'publish' : 'publish-keyless';
+    return { form, relation: nameOf(one.relation) };
   });
+}
+
+/** What is published of a row that is changed must tell which it is, and nothing else choose it. */
+function isKeyed({ relation, whereClause, columns }: PublicationTable, catalog: Catalog): boolean {
+  const [key] = constraintsOf(catalog, nameOf(relation)).filter(({ kind }) => kind === 'primary');
+  if (key === undefined) return false;
+  const listed = columns === undefined ? key.columns : stringsOf(columns);
+  const asked = columnsIn(whereClause);
+  return (
+    key.columns.every((column) => listed.includes(column)) &&
+    asked.every((column) => key.columns.includes(column))
+  );
+}
+
+/** The text of an option; undefined where it is not given. */
+function textOf(options: readonly Node[] | undefined, name: string): string | undefined {
+  const [found] = (options ?? []).flatMap((node) => {
+    if (!('DefElem' in node) || node.DefElem.defname !== name) return [];
+    const { arg } = node.DefElem;
+    return arg !== undefined && 'String' in arg ? [arg.String.sval ?? ''] : [];
+  });
+  return found;
 }
 
 function alterDomain(node: Extract<Node, { AlterDomainStmt: object }>): Use {

@@ -135,7 +135,7 @@ export const rightsForms: readonly Form[] = [
   },
   {
     id: 'publish',
-    about: 'create or alter publication of tables that have a primary key',
+    about: 'create or alter publication of tables that have a primary key, or of inserts',
     lock: 'SHARE UPDATE EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',
@@ -144,13 +144,17 @@ export const rightsForms: readonly Form[] = [
   },
   {
     id: 'publish-keyless',
-    about: 'create or alter publication of tables without a primary key, or of all',
+    about:
+      'create or alter publication of tables without a primary key, without its columns or by the ' +
+      'values of others, or of all',
     lock: 'SHARE UPDATE EXCLUSIVE',
     hold: 'brief',
     verdict: 'refused',
     harm: 'breaks',
-    why: 'Without one, updates and deletes are refused. (Or the migrations do not show that it has one.)',
-    instead: 'give it a primary key, or publish inserts by another way',
+    why:
+      'Where the key does not tell the row, its updates and deletes are refused. (Or the migrations ' +
+      'do not show that there is one.)',
+    instead: "give it a primary key and publish that, or inserts only: `with (publish = 'insert')`",
     example: {
       before: 'create table keyless as select id, n from busy where id <= 10',
       sql: 'create publication added for table keyless',
@@ -158,6 +162,16 @@ export const rightsForms: readonly Form[] = [
       on: 'keyless',
       former: 'update keyless set n = 1',
     },
+    more: [
+      {
+        sql: 'create publication added for table busy where (n > 5)',
+        former: 'update busy set v = 1 where id = 7',
+      },
+      {
+        sql: 'create publication added for table busy (n, v)',
+        former: 'update busy set v = 1 where id = 7',
+      },
+    ],
   },
   {
     id: 'replica-identity',
