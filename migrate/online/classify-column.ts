@@ -1,7 +1,7 @@
 import type { ColumnDef, Constraint, Node } from 'libpg-query';
 import { isDrawn } from './calls.ts';
 import { type Catalog, constraintsOf, familyOf, indexesOf, joinedBy } from './catalog.ts';
-import { collationOf, nameOf, typeOf, type WrittenType } from './tree.ts';
+import { collationOf, columnsIn, nameOf, typeOf, type WrittenType } from './tree.ts';
 
 /** What a statement does, as the id of a form, and to which relations. */
 export interface Use {
@@ -75,8 +75,9 @@ export function alterType(
   const column = catalog.tables.get(relation)?.columns.get(name);
   const next = typeOf(definition.typeName);
   const also = joinedBy(catalog, relation, name);
-  const used = definition.raw_default !== undefined;
-  if (column === undefined || used || !sameBytes(column.type, next)) {
+  const used = definition.raw_default;
+  const isOther = used !== undefined && !isItself(used, name, next);
+  if (column === undefined || isOther || !sameBytes(column.type, next)) {
     return { form: 'alter-type', relation, also };
   }
   const reordered = collationOf(definition) !== column.collation;
@@ -89,6 +90,16 @@ export function alterType(
     .flatMap((one) => constraintsOf(catalog, one))
     .some(({ kind, columns, valid }) => kind === 'check' && valid && columns.includes(name));
   return { form: checked ? 'alter-type-checked' : 'alter-type-wider', relation, also };
+}
+
+/** `using column::type`, as some generators write it: what it would do anyway. */
+function isItself(value: Node, name: string, next: WrittenType): boolean {
+  if ('ColumnRef' in value) return columnsIn(value).join('') === name;
+  if (!('TypeCast' in value)) return false;
+  const { arg, typeName } = value.TypeCast;
+  const to = typeOf(typeName);
+  const isSame = to.name === next.name && to.limits.join(' ') === next.limits.join(' ');
+  return isSame && arg !== undefined && 'ColumnRef' in arg && isItself(arg, name, next);
 }
 
 /** True where PostgreSQL 15 to 18 leave the rows, and plain indexes on them, as they are. */

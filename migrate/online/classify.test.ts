@@ -34,6 +34,11 @@ test('a type that stays, or that had all digits, is no change of the rows', () =
   const to = (column: string, type: string) =>
     refused(`alter table busy alter column ${column} type ${type}`, 'expand', before);
   expect(to('n', 'integer')).toEqual([]);
+  expect(to('w', 'text using w')).toEqual([]);
+  expect(to('w', 'text using w::text')).toEqual([]);
+  expect(to('w', 'text using t::text')).toEqual(['alter-type']);
+  expect(to('w', 'varchar(80) using w::varchar(20)')).toEqual(['alter-type']);
+  expect(to('w', 'text using lower(w)')).toEqual(['alter-type']);
   expect(to('at', 'timestamp(6)')).toEqual([]);
   expect(to('at', 'timestamp(3)')).toEqual(['alter-type']);
   expect(to('price', 'numeric(9, 0)')).toEqual([]);

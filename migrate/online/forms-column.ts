@@ -181,6 +181,7 @@ export const columnForms: readonly Form[] = [
         sql: 'alter table busy alter column w type text',
         after: 'drop index busy_plain',
       },
+      { sql: 'alter table busy alter column w type varchar(80) using w::varchar(80)' },
     ],
   },
   {
