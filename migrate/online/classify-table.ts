@@ -220,6 +220,7 @@ function addPrimaryKey(relation: string, constraint: Constraint, catalog: Catalo
 function dropConstraint(relation: string, name: string, catalog: Catalog): Use {
   const known = constraintOf(catalog, relation, name);
   if (known?.kind === 'check') return { form: 'drop-check', relation };
+  if (known?.kind === 'not null') return { form: 'drop-not-null', relation };
   if (known?.kind === 'foreign' && known.references !== undefined) {
     return { form: 'drop-foreign-key', relation, also: [known.references] };
   }

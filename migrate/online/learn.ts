@@ -338,6 +338,9 @@ function learnCommand(catalog: Catalog, tableName: string, node: Node): void {
   if (subtype === 'AT_ValidateConstraint') {
     const found = table.constraints.get(name);
     if (found !== undefined) table.constraints.set(name, { ...found, valid: true });
+    const [full = ''] = found?.kind === 'not null' ? found.columns : [];
+    const proven = table.columns.get(full);
+    if (proven !== undefined) proven.notNull = true;
   }
   if (def !== undefined && 'PartitionCmd' in def) {
     const partition = nameOf(def.PartitionCmd.name);
@@ -347,12 +350,29 @@ function learnCommand(catalog: Catalog, tableName: string, node: Node): void {
     }
     if (subtype === 'AT_DetachPartition') catalog.partitions.delete(partition);
   }
-  if (subtype === 'AT_DropConstraint') table.constraints.delete(name);
+  if (subtype === 'AT_DropConstraint') {
+    const gone = table.constraints.get(name);
+    if (gone?.kind === 'not null') forgetNotNull(table, gone.columns);
+    table.constraints.delete(name);
+  }
   if (subtype === 'AT_DropColumn') forgetColumn(catalog, tableName, name);
   if (subtype === 'AT_AlterColumnType' && def !== undefined && 'ColumnDef' in def && column) {
     column.type = typeOf(def.ColumnDef.typeName);
     column.collation = collationOf(def.ColumnDef);
   }
   if (subtype === 'AT_SetNotNull' && column !== undefined) column.notNull = true;
-  if (subtype === 'AT_DropNotNull' && column !== undefined) column.notNull = false;
+  if (subtype === 'AT_DropNotNull') forgetNotNull(table, [name]);
+}
+
+/** The columns may be null from then on; their constraints go as well. */
+function forgetNotNull({ columns, constraints }: Table, names: readonly string[]): void {
+  for (const name of names) {
+    const column = columns.get(name);
+    if (column !== undefined) column.notNull = false;
+  }
+  for (const [key, one] of constraints) {
+    if (one.kind === 'not null' && one.columns.some((name) => names.includes(name))) {
+      constraints.delete(key);
+    }
+  }
 }
