@@ -29,6 +29,10 @@ export async function runBatches(
 ): Promise<void> {
   const { client, limits } = session;
   await refuseUnlessKey(session, what, batch);
+  if (former !== undefined && former.rowsDone > 0 && former.checksum !== id.checksum) {
+    const sentence = `${what}: its text was changed; the ${former.rowsDone} rows that are done stay as they are`;
+    session.tell({ kind: 'batch', sentence, data: { done: former.rowsDone } });
+  }
   await noteBegun(client, id);
   const report = reporter(session, what, await rowsOf(session, batch.table), former?.rowsDone ?? 0);
   let cursor = former?.cursor;
@@ -42,6 +46,10 @@ export async function runBatches(
     const done = await attempt(client, limits.lockMsMax, async () => {
       await client.query(text, [...range.from, ...range.to]);
       await noteCursor(client, id, range.to, range.rows);
+    }).catch((error: unknown) => {
+      const sentence = `${what}: refused within ${rangeWords(batch, range)}`;
+      session.tell({ kind: 'batch', sentence, data: { from: range.from, to: range.to } });
+      throw error;
     });
     const tookMs = performance.now() - begun;
     if (!done) {
@@ -112,6 +120,12 @@ async function nextRange(
   const keyOf = (row: Readonly<Record<string, string>>) =>
     columns.map((_, at) => row[`k${at}`] ?? '');
   return { from: keyOf(first), to: keyOf(last), rows: Number(last.total) };
+}
+
+/** `the 500 rows of item whose (id) is (1001) to (1500)` */
+function rangeWords({ table, key }: Batch, { from, to, rows }: Range): string {
+  const list = (values: readonly string[]) => `(${values.join(', ')})`;
+  return `the ${rows} rows of ${table} whose ${list(key)} is ${list(from)} to ${list(to)}`;
 }
 
 /** Waits while a replica is behind or a crowd waits for locks: the batches may be why. */

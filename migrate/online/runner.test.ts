@@ -126,6 +126,33 @@ test('batches go through every row once, in order of the key, and tell how far t
   expect(journal.rows).toContainEqual({ cursor: ['1000'], rows: 1000 });
 });
 
+test('a backfill that a row refuses says where, and goes on there with the corrected file', async () => {
+  const fill = (by: string, value: string) => ({
+    ...base,
+    '0002_more.expand.sql': 'alter table item add column more integer;',
+    '0003_fill.backfill.sql':
+      `-- migrate:batch item (${by}) rows 100\n` +
+      `update item set more = ${value} where ${by} between $1 and $2;`,
+  });
+  await up(options(base));
+  const client = await connect(url);
+  await client.query(`update item set label = 'none' where id = 950`);
+  const told: Notice[] = [];
+  const number = `replace(label, 'Item ', '')::integer`;
+  await expect(up(options(fill('id', number), told))).rejects.toThrow(
+    /0003_fill \(backfill\), step 1, line 2: invalid input syntax.*"none"/,
+  );
+  expect(told.at(-1)?.sentence).toMatch(/refused within the \d+ rows of item whose \(id\) is \(\d+\) to \(\d+\)/);
+  const { rows: done } = await client.query('select count(more)::int as n from item');
+  expect(done[0].n).toBeGreaterThan(0);
+  await expect(up(options(fill('label', number)))).rejects.toThrow(/Step 1 of migration.*was changed/);
+  const again: Notice[] = [];
+  await up(options(fill('id', `nullif(replace(label, 'Item ', ''), 'none')::integer`), again));
+  expect(again[0]?.sentence).toContain(`the ${done[0].n} rows that are done stay as they are`);
+  const { rows } = await client.query('select count(more)::int as n, sum(more)::int as s from item');
+  expect(rows).toEqual([{ n: 999, s: 500_500 - 950 }]);
+});
+
 test('batches by a key of two columns, and by uuid', async () => {
   const files = {
     '0001_two.expand.sql':

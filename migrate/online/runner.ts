@@ -1,6 +1,13 @@
 import type pg from 'pg';
 import type { StepId, StepRow } from './journal.ts';
-import { ensureJournal, noteApplied, noteDone, noteReverted, stepChecksum } from './journal.ts';
+import {
+  ensureJournal,
+  isSameWay,
+  noteApplied,
+  noteDone,
+  noteReverted,
+  stepChecksum,
+} from './journal.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { lint, type Reading, refusals } from './lint.ts';
 import { labelOf, type Migration } from './migration.ts';
@@ -187,9 +194,7 @@ async function run(session: Session, reading: Reading, former: readonly StepRow[
       checksum: stepChecksum(step),
     };
     const row = rows.find((one) => one.step === id.step);
-    if (row !== undefined && row.checksum !== id.checksum && (row.isDone || row.rowsDone > 0)) {
-      throw rewritten(migration, id.step);
-    }
+    if (row !== undefined && row.checksum !== id.checksum) ofRewritten(migration, step, id, row);
     const last = index === steps.length - 1;
     if (row?.isDone !== true) await runStep(session, reading, step, id, row, last && finish);
     else if (last) await finish();
@@ -197,6 +202,12 @@ async function run(session: Session, reading: Reading, former: readonly StepRow[
     const sentence = `${labelOf(migration)}: step ${id.step} of ${steps.length} is done`;
     session.tell({ kind: 'step', sentence, data: { number: id.number, step: id.step } });
   }
+}
+
+/** Refuses a step that was done and changed; batches may do otherwise with the rows to come. */
+function ofRewritten(migration: Migration, { kind }: Step, id: StepId, row: StepRow): void {
+  const goesOn = kind === 'batches' && isSameWay(row.checksum, id.checksum);
+  if (row.isDone || (row.rowsDone > 0 && !goesOn)) throw rewritten(migration, id.step);
 }
 
 async function runStep(
