@@ -195,6 +195,32 @@ test('a statement that fails leaves its step undone; corrected, it goes on there
   expect((await status(options(changed))).pending).toEqual([]);
 });
 
+test('whatever PostgreSQL refuses of a statement is told with its line, and a role that may not with what to do', async () => {
+  await up(options(base));
+  const refusal = (sql: string) =>
+    up(options({ ...base, '0002_refused.expand.sql': `select 1;\n${sql};` })).catch((error) => error);
+  const client = await connect(url);
+  await client.query(`update item set note = (select string_agg(md5(n::text), '') from generate_series(1, 500) n)`);
+  const large = `-- migrate:commit\ncreate index concurrently if not exists item_note on item (note)`;
+  expect(await refusal(large)).toMatchObject({
+    name: 'MigrationRefused',
+    message: expect.stringMatching(/step 2, line 3: index row .*exceeds/),
+  });
+  await client.query("create type mood as enum ('ok')");
+  const early = `alter type mood add value 'low';\ninsert into item (id, label) values (-1, 'low'::mood::text)`;
+  expect(await refusal(early)).toMatchObject({
+    name: 'MigrationRefused',
+    message: expect.stringMatching(/step 1, line 3: unsafe use of new value/),
+  });
+  const foreign = new pg.Client({ connectionString: database.urls.superuser });
+  await foreign.connect();
+  await foreign.query(`alter table s${schemas.count}.item owner to current_user`);
+  await foreign.end();
+  expect(await refusal('alter table item add column more integer')).toMatchObject({
+    message: expect.stringMatching(/line 2: must be owner of table item.*Run it as the role that owns/),
+  });
+});
+
 test('an index that turns out not to be unique is told as an error, and is built once that is mended', async () => {
   const files = {
     ...base,

@@ -275,12 +275,21 @@ async function refuseNewer(
   await keepOut(client, lockKey, numbers, why);
 }
 
+/** SQLSTATEs of what is neither the statement's fault nor its rows': connections, turns, the machine. */
+const ofOthers = /^(08|25P0[23]|40|53|55P03|57|58|XX)/;
+
 /** What PostgreSQL refuses of the statement or its rows, with its place; anything else as it is. */
 function failed(place: string, error: unknown): unknown {
-  if (!(error instanceof Error) || !/^(0A|2[1-9B]|3F|42|P0)/.test(codeOf(error))) return error;
+  const code = codeOf(error);
+  // Codes of Node begin with an E, which no SQLSTATE does.
+  const isRefused = /^[^E][0-9A-Z]{4}$/.test(code) && !ofOthers.test(code);
+  if (!(error instanceof Error) || !isRefused) return error;
+  const what =
+    code === '42501'
+      ? 'Run it as the role that owns the tables'
+      : 'Correct the file or the rows, then run it again';
   return new MigrationRefused(
-    `${place}: ${error.message}. What was done before it stays. Correct the file or the rows, then ` +
-      'run it again: it goes on there.',
+    `${place}: ${error.message}. What was done before it stays. ${what}: it goes on there.`,
     { cause: error },
   );
 }
