@@ -133,7 +133,8 @@ async function whileOthersSuffer({ client, limits, tell }: Session, what: string
   for (;;) {
     const { rows } = await client.query<{ lag: string | null; waiters: number }>(
       `select (select max(pg_wal_lsn_diff(sent_lsn, replay_lsn)) from pg_stat_replication)::text as lag,
-         (select count(1)::int from pg_locks l where not l.granted) as waiters`,
+         (select count(1)::int from pg_locks l
+           where not l.granted and l.locktype <> 'advisory') as waiters`,
     );
     const lagBytes = Number(rows[0]?.lag ?? 0);
     const waiters = rows[0]?.waiters ?? 0;

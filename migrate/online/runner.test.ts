@@ -153,6 +153,20 @@ test('a backfill that a row refuses says where, and goes on there with the corre
   expect(rows).toEqual([{ n: 999, s: 500_500 - 950 }]);
 });
 
+test('who waits for an advisory lock, to lead or for a job, does not hold a backfill up', async () => {
+  const fill =
+    '-- migrate:batch item (id)\nupdate item set note = label where id between $1 and $2;';
+  await up(options(base));
+  const leader = await connect(url);
+  await leader.query('select pg_advisory_lock(5)');
+  const standby = (await connect(url)).query('select pg_advisory_lock(5)');
+  const patient = options({ ...base, '0002_fill.backfill.sql': fill });
+  await up({ ...patient, limits: { ...patient.limits, waitersMax: 0 } });
+  expect((await status(patient)).pending).toEqual([]);
+  await leader.end();
+  await standby;
+});
+
 test('batches by a key of two columns, and by uuid', async () => {
   const files = {
     '0001_two.expand.sql':
