@@ -10,6 +10,8 @@ export interface Wanted {
 
 /** A session that has what we want, or a prepared transaction, which has no process. */
 export interface Blocker {
+  /** Which transaction it is. */
+  readonly key: string;
   readonly pid: number | undefined;
   readonly relation: string;
   readonly mode: string;
@@ -38,13 +40,8 @@ export async function lastingBlockers(
   return (await blockers(client, wanted)).filter(({ key }) => known.has(key));
 }
 
-interface Seen extends Blocker {
-  /** Which transaction it is. */
-  readonly key: string;
-}
-
-async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<readonly Seen[]> {
-  const found: Seen[] = [];
+async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<readonly Blocker[]> {
+  const found: Blocker[] = [];
   for (const { relation, mode } of wanted) {
     const { rows } = await client.query<{
       pid: number | null;
@@ -82,11 +79,13 @@ async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<r
 /** `pid 4711 (reports, a transaction of 312 s) holds busy` */
 export function blockerWords(blocking: readonly Blocker[]): string {
   if (blocking.length === 0) return 'who was in the way has gone';
-  const named = blocking.slice(0, 3).map(({ pid, applicationName, seconds, relation }) => {
+  const named = blocking.slice(0, 3).map((one) => {
+    const { pid, applicationName, seconds, relation, isAutovacuum } = one;
     if (pid === undefined)
       return `a prepared transaction (see pg_prepared_xacts) holds ${relation}`;
     const age = seconds === undefined ? '' : `, a transaction of ${Math.round(seconds)} s`;
-    return `pid ${pid} (${applicationName || 'no name'}${age}) holds ${relation}`;
+    const name = applicationName || (isAutovacuum ? 'autovacuum' : 'no name');
+    return `pid ${pid} (${name}${age}) holds ${relation}`;
   });
   const more = blocking.length > 3 ? `, and ${blocking.length - 3} more` : '';
   return `${named.join(', ')}${more}`;

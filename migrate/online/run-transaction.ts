@@ -41,10 +41,13 @@ export async function inTransaction(
   work: () => Promise<void>,
 ): Promise<void> {
   const { client, limits, tell } = session;
+  const asked = new Set<string>();
   for (let tries = 1; ; tries += 1) {
     const blocking = await lastingBlockers(client, wanted);
-    const yielding = blocking.filter(({ isAutovacuum }) => isAutovacuum);
+    // One that prevents wraparound does not give way, and who asks again keeps writers waiting again.
+    const yielding = blocking.filter(({ isAutovacuum, key }) => isAutovacuum && !asked.has(key));
     if (blocking.length === yielding.length) {
+      for (const { key } of yielding) asked.add(key);
       const lockMs = yielding.length > 0 ? limits.autovacuumLockMsMax : limits.lockMsMax;
       if (await attempt(client, lockMs, work)) return;
     }

@@ -297,6 +297,38 @@ test('an excused vacuum full asks in short turns: writers do not wait behind it'
   expect(await running).toBe('done');
 });
 
+test('an autovacuum that does not give way is asked once, not at every attempt', async () => {
+  await up(options(base));
+  const superuser = await connect(database.urls.superuser);
+  await superuser.query(`set search_path = s${schemas.count}`);
+  await superuser.query(
+    `alter table item set (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+       autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)`,
+  );
+  await superuser.query("alter system set autovacuum_naptime = '1s'");
+  await superuser.query('select pg_reload_conf()');
+  try {
+    await superuser.query(`update item set note = repeat('note ', 200)`);
+    const vacuums = `select 1 from pg_stat_progress_vacuum where relid = 'item'::regclass`;
+    await expect
+      .poll(async () => (await superuser.query(vacuums)).rowCount, { timeout: 30_000 })
+      .toBe(1);
+    // Who never looks for a deadlock never takes the table from it, as if it prevented wraparound.
+    const stubborn = new URL(database.urls.superuser);
+    stubborn.searchParams.set('options', `-csearch_path=s${schemas.count} -cdeadlock_timeout=60s`);
+    const given = { ...options(column), url: stubborn.href };
+    const begun = performance.now();
+    const limits = { ...given.limits, attemptsMax: 6, autovacuumLockMsMax: 1_000 };
+    await expect(up({ ...given, limits })).rejects.toThrow(/pid \d+ \(autovacuum.*holds item/);
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    expect((await superuser.query(vacuums)).rowCount).toBe(1);
+    await up(options(column));
+  } finally {
+    await superuser.query('alter system reset autovacuum_naptime');
+    await superuser.query('select pg_reload_conf()');
+  }
+}, 60_000);
+
 const contract = { ...column, '0003_less.contract.sql': 'alter table item drop column note;' };
 
 test('R8: a contract is refused while a node of an older release runs, and it is named', async () => {
