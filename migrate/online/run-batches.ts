@@ -68,16 +68,29 @@ export async function runBatches(
   }
 }
 
-/** Rows without a key are in no range; and without an index every range would read the whole table. */
+/**
+ * Rows without a key are in no range; without an index every range would read the whole table; and of
+ * a key that many rows have a range may be all of them.
+ */
 async function refuseUnlessKey(
   { client }: Session,
   what: string,
   { table, key }: Batch,
 ): Promise<void> {
-  const { rows } = await client.query<{ name: string; full: boolean; leads: boolean }>(
+  const { rows } = await client.query<{
+    name: string;
+    full: boolean;
+    leads: boolean;
+    distinct: boolean;
+  }>(
     `select a.attname::text as name, a.attnotnull as full, exists (
        select from pg_index i where i.indrelid = a.attrelid and i.indkey[0] = a.attnum
-         and i.indisvalid and i.indpred is null) as leads
+         and i.indisvalid and i.indpred is null) as leads, exists (
+       select from pg_index i where i.indrelid = a.attrelid and i.indisunique
+         and i.indisvalid and i.indpred is null and not exists (
+           select from generate_series(0, i.indnkeyatts - 1) n where i.indkey[n] not in (
+             select k.attnum from pg_attribute k
+             where k.attrelid = a.attrelid and k.attname = any($2)))) as distinct
      from pg_attribute a where a.attrelid = to_regclass($1) and a.attname = any($2)`,
     [quoted(table), key],
   );
@@ -88,10 +101,17 @@ async function refuseUnlessKey(
         'Name a key of columns that are never null, such as the primary key.',
     );
   }
-  if (rows.find(({ name }) => name === key[0])?.leads !== false) return;
+  const first = rows.find(({ name }) => name === key[0]);
+  if (first?.leads === false) {
+    throw new MigrationRefused(
+      `${what}: no index of ${table} begins with ${key[0]}, so every range would read the whole table. ` +
+        'Name the primary key, or create an index concurrently before.',
+    );
+  }
+  if (first?.distinct !== false) return;
   throw new MigrationRefused(
-    `${what}: no index of ${table} begins with ${key[0]}, so every range would read the whole table. ` +
-      'Name the primary key, or create an index concurrently before.',
+    `${what}: (${key.join(', ')}) of ${table} is not unique, so a batch may be all rows that have one ` +
+      'value. Name the primary key, or add columns until a unique index has no others.',
   );
 }
 

@@ -434,7 +434,7 @@ test('nothing is taken back under a migration that is half done', async () => {
   expect(rows).toHaveLength(1);
 });
 
-test('batches by a key that may be null, or that no index has, are refused before the first', async () => {
+test('batches by a key that may be null, that no index has or that many rows have are refused before the first', async () => {
   const by = (key: string) => ({
     ...base,
     '0002_key.expand.sql': 'create unique index concurrently if not exists u on item (note);',
@@ -442,6 +442,8 @@ test('batches by a key that may be null, or that no index has, are refused befor
   });
   await expect(up(options(by('note')))).rejects.toThrow(/note of item may be null/);
   await expect(up(options(by('label')))).rejects.toThrow(/no index of item begins with label/);
+  await (await connect(url)).query('create index on item (label)');
+  await expect(up(options(by('label')))).rejects.toThrow(/\(label\) of item is not unique/);
   const { rows } = await (await connect(url)).query(`select 1 from item where label = 'x'`);
   expect(rows).toEqual([]);
 });
