@@ -6,6 +6,8 @@ import { type LockMode, pgLocksConflictingWith } from './lock.ts';
 export interface Wanted {
   readonly relation: string;
   readonly mode: LockMode;
+  /** Its partitions and children are locked as well, one after the other. */
+  readonly isWhole: boolean;
 }
 
 /** A session that has what we want, or a prepared transaction, which has no process. */
@@ -42,8 +44,9 @@ export async function lastingBlockers(
 
 async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<readonly Blocker[]> {
   const found: Blocker[] = [];
-  for (const { relation, mode } of wanted) {
+  for (const { relation, mode, isWhole } of wanted) {
     const { rows } = await client.query<{
+      relation: string;
       pid: number | null;
       virtualtransaction: string;
       mode: string;
@@ -51,20 +54,24 @@ async function blockers(client: pg.Client, wanted: readonly Wanted[]): Promise<r
       seconds: number | null;
       background: boolean;
     }>(
-      `select l.pid, l.virtualtransaction, l.mode, a.application_name,
+      `with recursive locked (oid) as (
+         select to_regclass($1)::oid
+         union select i.inhrelid from pg_inherits i join locked on i.inhparent = locked.oid where $3)
+       select coalesce(nullif(l.relation, to_regclass($1)::oid)::regclass::text, $4) as relation,
+         l.pid, l.virtualtransaction, l.mode, a.application_name,
          l.pid is not null and a.usesysid is null as background,
          extract(epoch from clock_timestamp() - a.xact_start)::float as seconds
        from pg_locks l left join pg_stat_activity a on a.pid = l.pid
        where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
          and l.database = (select oid from pg_database where datname = current_database())
-         and l.relation = to_regclass($1) and l.mode = any($2)
+         and l.relation in (select oid from locked) and l.mode = any($2)
        limit 50`,
-      [quoted(relation), pgLocksConflictingWith(mode)],
+      [quoted(relation), pgLocksConflictingWith(mode), isWhole, relation],
     );
     for (const row of rows) {
       found.push({
         pid: row.pid ?? undefined,
-        relation,
+        relation: row.relation,
         mode: row.mode,
         applicationName: row.application_name ?? '',
         seconds: row.seconds ?? undefined,

@@ -4,17 +4,24 @@ import { conflict } from './lock.ts';
 import { MigrationRefused } from './refused.ts';
 import type { Step } from './script.ts';
 import { attempt, backOff, type Session } from './session.ts';
+import { every } from './tree.ts';
 
 /** The locks that a step will ask for and that others may be in the way of. */
 export function wantedBy(step: Step, fresh: ReadonlySet<string>): readonly Wanted[] {
-  return step.statements.flatMap(({ uses }) =>
+  return step.statements.flatMap(({ node, uses }) =>
     uses.flatMap(({ form: id, relation, also = [] }): readonly Wanted[] => {
       if (id === undefined) return [];
       const form = formOf(id);
       const { also: second } = form;
+      const isWhole =
+        'AlterTableStmt' in node &&
+        node.AlterTableStmt.relation?.inh === true &&
+        every('PartitionCmd', node).length === 0;
       return [
-        { relation, mode: form.lock },
-        ...also.flatMap((one) => (second ? [{ relation: one, mode: second.lock }] : [])),
+        { relation, mode: form.lock, isWhole },
+        ...also.flatMap((one) =>
+          second ? [{ relation: one, mode: second.lock, isWhole: false }] : [],
+        ),
       ].filter((one) => one.relation !== '' && !fresh.has(one.relation) && isRare(one));
     }),
   );

@@ -85,6 +85,26 @@ test('a table that somebody holds for long is not even asked for, and who holds 
   expect(Math.min(...waits)).toBeLessThan(200);
 });
 
+test('of a partitioned table each partition is looked at before any is asked for', async () => {
+  const parted = {
+    '0001_parted.expand.sql':
+      'create table item (id integer primary key, note text) partition by range (id);\n' +
+      'create table item_low partition of item for values from (0) to (9);\n' +
+      'create table item_high partition of item for values from (9) to (99);',
+  };
+  await up(options(parted));
+  const holder = await connect(url, 'nightly-report');
+  await holder.query('begin; select id from item_high');
+  const told: Notice[] = [];
+  const more = { ...parted, '0002_more.expand.sql': 'alter table item add column more integer;' };
+  await expect(up(options(more, told))).rejects.toThrow(/nightly-report.*holds item_high/);
+  const blocking = told.flatMap(({ kind, data }) => (kind === 'blocked' ? [data.blocking] : []));
+  expect(blocking[0]).toMatchObject([{ relation: 'item_high' }]);
+  const part = 'create table item_top partition of item for values from (99) to (999);';
+  await up(options({ ...parted, '0002_top.expand.sql': part }));
+  await holder.query('commit');
+});
+
 test('a table that stays busy is given up after a bounded number of attempts, and nothing is left', async () => {
   await up(options(base));
   const holder = await connect(url, 'nightly-report');
