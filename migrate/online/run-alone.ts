@@ -92,7 +92,7 @@ async function rebuiltHalf(client: pg.Client, { node }: Judged): Promise<readonl
 
 const watchMs = 2_000;
 
-/** Runs `work` and tells every two seconds how far an index build is, and for whom it waits. */
+/** Runs `work` and tells every two seconds how far an index build is, and for whom any of them waits. */
 async function watched(
   session: Session,
   what: string,
@@ -138,11 +138,14 @@ async function progressOf(client: pg.Client, pid: number) {
     waits: number | null;
     application_name: string | null;
   }>(
-    `select p.phase, p.blocks_done::text as done, p.blocks_total::text as total,
-       nullif(p.current_locker_pid, 0)::int as waits, a.application_name
-     from pg_stat_progress_create_index p
-     left join pg_stat_activity a on a.pid = p.current_locker_pid
-     where p.pid = $1`,
+    `select coalesce(p.phase, 'waiting') as phase, coalesce(p.blocks_done, 0)::text as done,
+       coalesce(p.blocks_total, 0)::text as total, w.waits, a.application_name
+     from (select $1::int as pid) own
+     left join pg_stat_progress_create_index p using (pid)
+     cross join lateral (select coalesce(
+       nullif(p.current_locker_pid, 0)::int, nullif((pg_blocking_pids(own.pid))[1], 0)) as waits) w
+     left join pg_stat_activity a on a.pid = w.waits
+     where p.pid is not null or w.waits is not null`,
     [pid],
   );
   const [row] = rows;

@@ -299,6 +299,24 @@ test('timeouts and defaults that role or database set for the application do not
   expect((await status(options(files))).pending).toEqual([]);
 });
 
+test('an index that is dropped concurrently says for whom it waits', async () => {
+  await up(options({ ...base, '0002_i.expand.sql': 'create index concurrently if not exists i on item (note);' }));
+  const holder = await connect(url, 'nightly-report');
+  await holder.query('begin isolation level repeatable read; select id from item limit 1');
+  const told: Notice[] = [];
+  const files = {
+    ...base,
+    '0002_i.expand.sql': 'create index concurrently if not exists i on item (note);',
+    '0003_gone.expand.sql': 'drop index concurrently if exists i;',
+  };
+  const running = up(options(files, told));
+  await expect
+    .poll(() => told.find(({ kind }) => kind === 'index')?.sentence, { timeout: 10_000 })
+    .toMatch(/waiting, for pid \d+ \(nightly-report\)/);
+  await holder.query('commit');
+  await running;
+});
+
 test('an excused vacuum full asks in short turns: writers do not wait behind it', async () => {
   await up(options(base));
   const holder = await connect(url, 'nightly-report');
