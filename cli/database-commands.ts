@@ -86,6 +86,10 @@ export const schema: readonly Command[] = [
         value: 'N',
         about: 'The oldest major version of PostgreSQL that must know the statements (15).',
       },
+      locks: {
+        type: 'boolean',
+        about: 'Names the locks of every statement, also of allowed ones.',
+      },
       json,
     },
     example: [

@@ -1,9 +1,16 @@
+import type { Reading } from '#migrate/online/lint.ts';
 import { labelOf } from '#migrate/online/migration.ts';
 import type { Notice } from '#migrate/online/notice.ts';
-import { type PlannedStatement, planOf } from '#migrate/online/plan.ts';
+import {
+  locksOf,
+  type PlannedLock,
+  type PlannedStatement,
+  planOf,
+  unknownForm,
+} from '#migrate/online/plan.ts';
 import { readingsOf } from '#migrate/online/runner.ts';
 import type { Status } from '#migrate/online/status.ts';
-import { findingLine } from '#migrate/online/words.ts';
+import { findingLine, placeOf } from '#migrate/online/words.ts';
 import type { AuditAction } from '#server/audit/actions.ts';
 import { type OperatorChange, recorded } from '#server/audit/operator.ts';
 import { readConfig } from '#server/config/environment.ts';
@@ -125,10 +132,17 @@ const kinds: Readonly<Record<PlannedStatement['kind'], string>> = {
 };
 
 function planLines({ sql, locks, secondsAbout }: PlannedStatement): readonly string[] {
-  const felt = locks.filter(({ isFresh }) => !isFresh);
   const about = secondsAbout >= 0.1 ? `, about ${secondsAbout} s with the rows there are` : '';
-  const words = felt.map(({ relation, lock, hold }) => `${relation}: ${lock}, ${hold}`);
-  return [`-- ${words.join('; ') || 'locks nothing that is in use'}${about}`, `${sql};`];
+  return [`-- ${lockWords(locks)}${about}`, `${sql};`];
+}
+
+function lockWords(locks: readonly PlannedLock[]): string {
+  const felt = locks.filter(({ isFresh }) => !isFresh);
+  const words = felt.map(({ relation, lock, hold, form }) => {
+    const what = form === unknownForm ? 'not known' : `${lock}, ${hold}`;
+    return `${relation || 'what it uses'}: ${what}`;
+  });
+  return words.join('; ') || 'locks nothing that is in use';
 }
 
 /** `gatehouse schema lint` */
@@ -138,13 +152,15 @@ export async function schemaLint(input: Input, terminal: Terminal): Promise<numb
   const readings = await readingsOf(migrations, oldestPostgres);
   const findings = readings.flatMap((reading) => reading.findings);
   const refused = findings.filter(({ excuse }) => excuse === undefined);
+  const statements = input.flag('locks') ? readings.flatMap(lockedBy) : undefined;
   if (input.flag('json')) {
     const rows = findings.map(({ migration, direction, line, rule, sentence, instead, excuse }) => {
       const { number, name, phase } = migration;
       return { number, name, phase, direction, line, rule, sentence, instead, excuse };
     });
-    terminal.out(JSON.stringify(rows, undefined, 2));
+    terminal.out(JSON.stringify(statements ? { statements, findings: rows } : rows, undefined, 2));
   } else {
+    for (const { place, locks } of statements ?? []) terminal.out(`${place}: ${lockWords(locks)}`);
     for (const finding of findings) terminal.out(findingLine(finding));
     const excused = findings.length - refused.length;
     terminal.out(
@@ -152,6 +168,18 @@ export async function schemaLint(input: Input, terminal: Terminal): Promise<numb
     );
   }
   return refused.length === 0 ? 0 : 1;
+}
+
+/** What each statement of a reading locks, with its place. */
+function lockedBy({ migration, direction, steps, fresh }: Reading) {
+  const before = direction === 'down' ? migration.downLine - 1 : 0;
+  return steps.flatMap((step) =>
+    step.statements.map((statement) => ({
+      place: placeOf({ migration, direction, line: statement.line + before }),
+      sql: statement.text,
+      locks: locksOf(statement, fresh),
+    })),
+  );
 }
 
 /**

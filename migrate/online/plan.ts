@@ -28,6 +28,9 @@ export interface PlannedLock {
   readonly isFresh: boolean;
 }
 
+/** In place of a form, where what a statement locks is not known. */
+export const unknownForm = 'unknown-statement';
+
 /** What a machine of modest size does when nothing else is in the way. */
 const bytesPerSecond: Readonly<Record<Hold, number>> = {
   brief: Number.POSITIVE_INFINITY,
@@ -65,9 +68,13 @@ export async function planOf(
   return planned;
 }
 
-function locksOf(statement: Judged, fresh: ReadonlySet<string>): readonly PlannedLock[] {
-  return statement.uses.flatMap(({ form: id, relation, also = [] }) => {
-    if (id === undefined) return [];
+/** What a statement locks; `fresh`: what its migration made itself. */
+export function locksOf(statement: Judged, fresh: ReadonlySet<string>): readonly PlannedLock[] {
+  return statement.uses.flatMap(({ form: id, relation, also = [] }): readonly PlannedLock[] => {
+    if (id === undefined) {
+      const isFresh = fresh.has(relation);
+      return [{ relation, lock: 'NONE', hold: 'until commit', form: unknownForm, isFresh }];
+    }
     const form = formOf(id);
     const lock = (name: string, mode: LockMode): PlannedLock => ({
       relation: name,
