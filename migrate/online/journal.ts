@@ -25,6 +25,8 @@ export interface StepRow {
   /** Of batches: the key of the last row that was done. */
   readonly cursor: readonly string[] | undefined;
   readonly rowsDone: number;
+  /** Of a contract: the same as of a migration that is done. */
+  readonly oldestRelease: number | undefined;
 }
 
 /**
@@ -53,20 +55,21 @@ export function isSameWay(one: string, other: string): boolean {
  * `alter table` would lock what nodes read when they start.
  */
 export async function ensureJournal(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ tables: number; oldest: boolean }>(
-    `select count(*)::int as tables, exists (
-       select from pg_attribute a
-       where a.attrelid = to_regclass('schema_migration') and a.attname = 'oldest_release'
-     ) as oldest
+  const { rows } = await client.query<{ tables: number; whole: number }>(
+    `select count(*)::int as tables, count(a.attname)::int as whole
      from (values ('schema_migration'), ('schema_step')) t (name)
+     left join pg_attribute a
+       on a.attrelid = to_regclass(t.name) and a.attname = 'oldest_release'
      where to_regclass(t.name) is not null`,
   );
   if (rows[0]?.tables !== 2) await client.query(tables);
-  else if (rows[0].oldest) return;
-  await client.query(
-    'alter table schema_migration add column if not exists oldest_release integer ' +
-      'constraint schema_migration_oldest_release check (oldest_release > 0)',
-  );
+  else if (rows[0].whole === 2) return;
+  for (const table of ['schema_migration', 'schema_step']) {
+    await client.query(
+      `alter table ${table} add column if not exists oldest_release integer
+       constraint ${table}_oldest_release check (oldest_release > 0)`,
+    );
+  }
 }
 
 const tables = `
@@ -133,8 +136,10 @@ export async function readSteps(client: pg.Client): Promise<readonly StepRow[]> 
     cursor: string[] | null;
     rows_done: string;
     done: boolean;
+    oldest: string | null;
   }>(
-    `select number, direction, step, checksum, cursor, rows_done, done_at is not null as done
+    `select number, direction, step, checksum, cursor, rows_done, done_at is not null as done,
+       to_jsonb(schema_step) ->> 'oldest_release' as oldest
      from schema_step order by number, direction, step`,
   );
   return rows.map((row) => ({
@@ -145,6 +150,7 @@ export async function readSteps(client: pg.Client): Promise<readonly StepRow[]> 
     isDone: row.done,
     cursor: row.cursor ?? undefined,
     rowsDone: Number(row.rows_done),
+    oldestRelease: row.oldest === null ? undefined : Number(row.oldest),
   }));
 }
 
@@ -155,15 +161,19 @@ export interface StepId {
   /** From 1. */
   readonly step: number;
   readonly checksum: string;
+  /** Of a contract: older releases cannot run from this step on. */
+  readonly oldestRelease: number | undefined;
 }
 
 /** Says that a step has begun, unless it says so already. */
 export async function noteBegun(client: pg.Client, id: StepId): Promise<void> {
   await client.query(
-    `insert into schema_step (number, direction, step, checksum) values ($1, $2, $3, $4)
-     on conflict (number, direction, step)
-     do update set checksum = excluded.checksum where schema_step.done_at is null`,
-    [id.number, id.direction, id.step, id.checksum],
+    `insert into schema_step (number, direction, step, checksum, oldest_release)
+     values ($1, $2, $3, $4, $5)
+     on conflict (number, direction, step) do update
+     set checksum = excluded.checksum, oldest_release = excluded.oldest_release
+     where schema_step.done_at is null`,
+    [id.number, id.direction, id.step, id.checksum, id.oldestRelease ?? null],
   );
 }
 
@@ -184,10 +194,10 @@ export async function noteCursor(
 /** Says that a step is done. */
 export async function noteDone(client: pg.Client, id: StepId): Promise<void> {
   await client.query(
-    `insert into schema_step (number, direction, step, checksum, done_at)
-     values ($1, $2, $3, $4, now())
+    `insert into schema_step (number, direction, step, checksum, done_at, oldest_release)
+     values ($1, $2, $3, $4, now(), $5)
      on conflict (number, direction, step) do update set done_at = clock_timestamp()`,
-    [id.number, id.direction, id.step, id.checksum],
+    [id.number, id.direction, id.step, id.checksum, id.oldestRelease ?? null],
   );
 }
 

@@ -28,10 +28,16 @@ export async function joinRelease(
     [lockKey, newest],
   );
   const contracted = await client.query<{ name: string }>(
-    `select name from schema_migration
-     where phase = 'contract' and number > $1
-       and coalesce((to_jsonb(schema_migration) ->> 'oldest_release')::integer, number) > $1
-     order by number limit 1`,
+    `select name from (
+       select number, name,
+         coalesce((to_jsonb(m) ->> 'oldest_release')::integer, number) as oldest
+       from schema_migration m where phase = 'contract'
+       union all
+       select number, number || ', which was begun,', (to_jsonb(s) ->> 'oldest_release')::integer
+       from schema_step s
+       where not exists (select from schema_migration d where d.number = s.number)
+     ) removing
+     where number > $1 and oldest > $1 order by number, name limit 1`,
     [newest],
   );
   const [over] = contracted.rows;

@@ -389,6 +389,29 @@ test('R8: a contract is refused while a node of an older release runs, and it is
   await newer.end();
 });
 
+test('R8: a contract that was broken off keeps older releases out as one that is done', async () => {
+  const half = (first: string) => ({
+    ...column,
+    '0003_less.contract.sql': `${first}alter table item drop column note;\n-- migrate:commit\nalter table item drop column gone;`,
+  });
+  await up(options(column));
+  const lenient = half('-- migrate:oldest-release 2\n');
+  await expect(up(options(lenient))).rejects.toThrow(/column "gone"/);
+  const node = await connect(url, 'node');
+  await joinRelease(node, lockKey, 2);
+  await node.end();
+  expect((await status(options(column))).pending).toEqual([]);
+  await admin.query(`drop schema s${schemas.count} cascade; create schema s${schemas.count}`);
+  await up(options(column));
+  await expect(up(options(half('')))).rejects.toThrow(/column "gone"/);
+  const late = await connect(url, 'old-node');
+  await expect(joinRelease(late, lockKey, 2)).rejects.toThrow(/migration 3, which was begun, removes/);
+  await expect(status(options(column))).rejects.toThrow(/Migration 3, which this release does not/);
+  await joinRelease(late, lockKey, 3);
+  await late.end();
+  await up(options(contract));
+});
+
 test('R8: a contract that names an older release as good enough lets it run, and start again', async () => {
   const lenient = {
     ...column,

@@ -181,6 +181,8 @@ async function run(session: Session, reading: Reading, former: readonly StepRow[
   const rows = former.filter(
     (row) => row.number === migration.number && row.direction === direction,
   );
+  const removes = direction === 'up' && migration.phase === 'contract';
+  const oldestRelease = removes ? oldestOf(reading) : undefined;
   const finish = () =>
     direction === 'down'
       ? noteReverted(session.client, migration.number)
@@ -192,6 +194,7 @@ async function run(session: Session, reading: Reading, former: readonly StepRow[
       direction,
       step: index + 1,
       checksum: stepChecksum(step),
+      oldestRelease,
     };
     const row = rows.find((one) => one.step === id.step);
     if (row !== undefined && row.checksum !== id.checksum) ofRewritten(migration, step, id, row);
@@ -251,9 +254,10 @@ async function runStep(
 async function refuseOlder(
   { client }: Session,
   { migrations, lockKey }: OnlineOptions,
-  { migration, oldestRelease }: Reading,
+  reading: Reading,
 ): Promise<void> {
-  const oldest = oldestRelease ?? migration.number;
+  const { migration } = reading;
+  const oldest = oldestOf(reading);
   const older = migrations.map(({ number }) => number).filter((number) => number < oldest);
   await keepOut(
     client,
@@ -263,6 +267,9 @@ async function refuseOlder(
       'Nothing of it was applied. Replace those nodes, then run it again.',
   );
 }
+
+/** The newest migration of the oldest release that may run after a contract. */
+const oldestOf = ({ migration, oldestRelease }: Reading) => oldestRelease ?? migration.number;
 
 async function refuseNewer(
   { client }: Session,

@@ -25,6 +25,11 @@ export async function readStatus(
   const compared = compare(migrations, applied);
   const steps = await readSteps(client);
   const done = new Set(applied.map(({ number }) => number));
+  const newest = migrations.at(-1)?.number ?? 0;
+  const removing = steps.find(
+    ({ number, oldestRelease = 0 }) => Math.min(number, oldestRelease) > newest && !done.has(number),
+  );
+  if (removing !== undefined) throw begun(removing);
   const underWay = steps.filter(
     ({ number, direction }) => direction === 'down' || !done.has(number),
   );
@@ -62,6 +67,13 @@ function newer(row: Applied) {
   return new MigrationRefused(
     `The database has migration ${labelOf(row)}, which this release does not know. ` +
       'Start the release that applied it, or a later one.',
+  );
+}
+
+function begun({ number }: StepRow) {
+  return new MigrationRefused(
+    `Migration ${number}, which this release does not know, was begun and removes what it uses. ` +
+      'Start the release that began it, or a later one.',
   );
 }
 
