@@ -15,7 +15,8 @@ export interface RunningRelease {
 
 /**
  * Says on this connection, for as long as it lives, that a release runs which knows migrations up
- * to `newest`. Refuses where the database was contracted beyond it, or is being. Part of connecting:
+ * to `newest`. Refuses where the database was contracted beyond it, or is being, and where a
+ * migration that it knows was taken back in part. Part of connecting:
  * the connection must be the node's own, not one of a pooler in transaction mode.
  */
 export async function joinRelease(
@@ -40,17 +41,38 @@ export async function joinRelease(
      where number > $1 and oldest > $1 order by number, name limit 1`,
     [newest],
   );
+  const halfDown = await client.query<{ number: number }>(
+    `select number from schema_step where direction = 'down' and number <= $1
+     order by number limit 1`,
+    [newest],
+  );
   const [over] = contracted.rows;
-  if (rows[0]?.joined === true && over === undefined) return;
+  const [half] = halfDown.rows;
+  if (rows[0]?.joined === true && over === undefined && half === undefined) return;
   if (rows[0]?.joined === true) {
     await client.query('select pg_advisory_unlock_shared($1::integer, $2::integer)', [
       lockKey,
       newest,
     ]);
   }
-  throw new MigrationRefused(
-    `This release is too old for the database: migration ${over?.name ?? 'under way'} removes what ` +
-      'it uses. Start the release that brought that migration, or a later one.',
+  throw unfit(over?.name, half?.number);
+}
+
+function unfit(over: string | undefined, half: number | undefined): MigrationRefused {
+  if (over !== undefined) {
+    return new MigrationRefused(
+      `This release is too old for the database: migration ${over} removes what it uses. ` +
+        'Start the release that brought that migration, or a later one.',
+    );
+  }
+  if (half !== undefined) {
+    return new MigrationRefused(
+      `Migration ${half}, which this release needs, is being taken back, or was in part. Take it back ` +
+        `to the end (down to ${half - 1}), then apply it again or start the release before.`,
+    );
+  }
+  return new MigrationRefused(
+    'A contract or a down is under way that takes away what this release uses. Start it when that has ended.',
   );
 }
 

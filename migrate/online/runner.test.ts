@@ -463,7 +463,7 @@ test('one runner works at a time; the others are told who it is, and give up in 
   await up(options(base));
 });
 
-test('down that was broken off is told, and nothing is applied before it has run to its end', async () => {
+test('down that was broken off is told, nothing is applied before its end, and no release starts that needs it', async () => {
   const next = { ...reversible, '0003_last.expand.sql': 'alter table item add column last text;' };
   await up(options(reversible));
   const client = await connect(url);
@@ -471,6 +471,10 @@ test('down that was broken off is told, and nothing is applied before it has run
   await expect(down(options(reversible), 1)).rejects.toThrow(/depend/);
   expect((await status(options(reversible))).underWay).toMatchObject([{ direction: 'down' }]);
   await expect(up(options(next))).rejects.toThrow(/0002_more.*part of what it made.*down to 1/s);
+  const node = await connect(url, 'new-node');
+  await expect(joinRelease(node, lockKey, 2)).rejects.toThrow(/Migration 2, which this release needs/);
+  await joinRelease(node, lockKey, 1);
+  await node.end();
   await client.query('drop view needs_more');
   await down(options(reversible), 1);
   await up(options(next));
