@@ -22,8 +22,6 @@ const plain: Readonly<Record<string, string>> = {
   AT_SetLogged: 'set-logged',
   AT_SetUnLogged: 'set-logged',
   AT_SetTableSpace: 'set-tablespace',
-  AT_SetRelOptions: 'set-options',
-  AT_ResetRelOptions: 'set-options',
   AT_ClusterOn: 'set-statistics',
   AT_DropCluster: 'set-statistics',
   AT_SetAccessMethod: 'set-access-method',
@@ -84,10 +82,29 @@ export function alterTable(statement: AlterTableStmt, catalog: Catalog): readonl
     );
   }
   return (statement.cmds ?? []).map((node) => {
-    const subtype = 'AlterTableCmd' in node ? node.AlterTableCmd.subtype : undefined;
+    const { subtype, def }: AlterTableCmd = 'AlterTableCmd' in node ? node.AlterTableCmd : {};
     const isType = objtype === 'OBJECT_TYPE';
-    return { form: ofOthers[objtype]?.[subtype ?? ''], relation: isType ? '' : relation };
+    const form = ofOthers[objtype]?.[subtype ?? ''];
+    return {
+      form: form === 'set-options' ? ofOptions(def) : form,
+      relation: isType ? '' : relation,
+    };
   });
+}
+
+/** Storage parameters that change what those who read or write do at the same moment. */
+const exclusive: readonly string[] = [
+  'user_catalog_table',
+  'buffering',
+  'fastupdate',
+  'gin_pending_list_limit',
+  'pages_per_range',
+  'autosummarize',
+];
+
+function ofOptions(def: Node | undefined): string {
+  const named = every('DefElem', def).map((one) => ('defname' in one ? String(one.defname) : ''));
+  return named.some((name) => exclusive.includes(name)) ? 'set-options-exclusive' : 'set-options';
 }
 
 function command(relation: string, one: AlterTableCmd, catalog: Catalog): readonly Use[] {
@@ -99,6 +116,9 @@ function command(relation: string, one: AlterTableCmd, catalog: Catalog): readon
     if (subtype === 'AT_AlterColumnType') {
       return [alterType(relation, name, def.ColumnDef, catalog)];
     }
+  }
+  if (subtype === 'AT_SetRelOptions' || subtype === 'AT_ResetRelOptions') {
+    return [{ form: ofOptions(def), relation }];
   }
   if (subtype === 'AT_ColumnDefault') {
     // Where null is taken, who does not write the column writes that from then on.

@@ -277,7 +277,7 @@ export const tableForms: readonly Form[] = [
   },
   {
     id: 'set-options',
-    about: 'set or reset storage parameters of a table',
+    about: 'set or reset other storage parameters of a table or an index',
     lock: 'SHARE UPDATE EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',
@@ -285,6 +285,25 @@ export const tableForms: readonly Form[] = [
     example: {
       sql: 'alter table busy set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.1)',
     },
+  },
+  {
+    id: 'set-options-exclusive',
+    about:
+      'set or reset user_catalog_table; of an index buffering, fastupdate, gin_pending_list_limit, ' +
+      'pages_per_range, autosummarize',
+    lock: 'ACCESS EXCLUSIVE',
+    hold: 'brief',
+    verdict: 'allowed',
+    why: 'The lock keeps everybody out, but only for the moment that the catalogue takes.',
+    example: { sql: 'alter table busy set (user_catalog_table = true)' },
+    more: [
+      {
+        before: "create index busy_words on busy using gin (to_tsvector('simple', w)) where id < 99",
+        sql: 'alter index busy_words set (fastupdate = off)',
+        after: 'drop index busy_words',
+        on: 'busy_words',
+      },
+    ],
   },
   {
     id: 'set-access-method',
