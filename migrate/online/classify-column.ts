@@ -14,7 +14,14 @@ export interface Use {
 }
 
 /** Types that are an integer, a sequence and not null. */
-export const serials: readonly string[] = ['serial', 'bigserial', 'smallserial', 'serial2', 'serial4', 'serial8'];
+export const serials: readonly string[] = [
+  'serial',
+  'bigserial',
+  'smallserial',
+  'serial2',
+  'serial4',
+  'serial8',
+];
 
 /** What `add column` does: one use per thing that its definition asks for. */
 export function addColumn(relation: string, column: ColumnDef, catalog: Catalog): readonly Use[] {

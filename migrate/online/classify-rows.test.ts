@@ -67,7 +67,9 @@ test('the bounds of a batch are those of the table that it names, and choose its
   expect(batch('busy', 'update busy set v = (id between $1 and $2)::integer')).toEqual(['batch']);
   const part = '(select id from busy where id between $1 and $2)';
   expect(batch('busy', `${whole} id in ${part}`)).toEqual([]);
-  expect(batch('public.busy', `insert into other select id from busy where id >= $1 and id <= $2`)).toEqual([]);
+  expect(
+    batch('public.busy', `insert into other select id from busy where id >= $1 and id <= $2`),
+  ).toEqual([]);
 });
 
 test('values of another table are no key that is written out', () => {

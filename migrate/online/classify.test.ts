@@ -195,9 +195,9 @@ test('an index on only a partitioned table reads nothing, on any other it reads 
   const root = 'create table root (id bigint) partition by range (id)';
   expect(refused('create index on only root (id)', 'expand', root)).toEqual([]);
   expect(refused('create index on root (id)', 'expand', root)).toEqual(['create-index']);
-  expect(refused('create index concurrently if not exists i on root (id)', 'expand', root)).toEqual([
-    'create-index-concurrently-root',
-  ]);
+  expect(refused('create index concurrently if not exists i on root (id)', 'expand', root)).toEqual(
+    ['create-index-concurrently-root'],
+  );
   expect(refused('create index on only busy (p)')).toEqual(['create-index']);
 });
 
@@ -218,7 +218,9 @@ test('what is no table, and modes of lock table in which others write, keep nobo
   ];
   for (const sql of harmless) expect(refused(sql), sql).toEqual([]);
   const inserts = "create publication p for all tables with (publish = 'insert')";
-  expect(refused(`${inserts}; create publication q for table busy (id, n) where (id > 9)`)).toEqual([]);
+  expect(refused(`${inserts}; create publication q for table busy (id, n) where (id > 9)`)).toEqual(
+    [],
+  );
   expect(refused("create publication p for all tables with (publish = 'insert, update')")).toEqual([
     'publish-keyless',
   ]);

@@ -253,8 +253,8 @@ const needed: readonly string[] = [
 ];
 
 /** Taking a right from a role may break who uses it. */
-function grant({ is_grant, objtype = '', objects: named = [] }: GrantStmt): readonly Use[] {
-  if (is_grant === true || !needed.includes(objtype)) {
+function grant({ is_grant, objtype, objects: named = [] }: GrantStmt): readonly Use[] {
+  if (is_grant === true || !needed.includes(objtype ?? '')) {
     return [{ form: 'create-object', relation: '' }];
   }
   return named.map((node) => {

@@ -1,8 +1,7 @@
 import { type Form, short } from './form.ts';
 
 const role = 'create role plain; grant select on busy to plain';
-const seen =
-  'set local role plain; select 1 / count(id) from (select id from busy limit 1) found';
+const seen = 'set local role plain; select 1 / count(id) from (select id from busy limit 1) found';
 const unrole = 'drop owned by plain; drop role plain';
 const trigger =
   'create function sees() returns trigger language plpgsql as ' +
@@ -35,7 +34,8 @@ export const rightsForms: readonly Form[] = [
         former: "set local role plain; select to_regclass('apart.nothing')",
       },
       {
-        before: 'create role plain; create role readers; grant select on other to readers; grant readers to plain',
+        before:
+          'create role plain; create role readers; grant select on other to readers; grant readers to plain',
         sql: 'revoke readers from plain',
         after: `drop owned by readers; drop role readers; ${unrole}`,
         former: 'set local role plain; select id from other limit 1',

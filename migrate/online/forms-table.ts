@@ -298,7 +298,8 @@ export const tableForms: readonly Form[] = [
     example: { sql: 'alter table busy set (user_catalog_table = true)' },
     more: [
       {
-        before: "create index busy_words on busy using gin (to_tsvector('simple', w)) where id < 99",
+        before:
+          "create index busy_words on busy using gin (to_tsvector('simple', w)) where id < 99",
         sql: 'alter index busy_words set (fastupdate = off)',
         after: 'drop index busy_words',
         on: 'busy_words',

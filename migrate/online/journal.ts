@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Direction } from './lint.ts';
 import { isPhase, type Migration, type Phase } from './migration.ts';
+import { inTransaction } from './run-transaction.ts';
 import type { Step } from './script.ts';
+import type { Session } from './session.ts';
 
 /** A migration that is done. */
 export interface Applied {
@@ -54,7 +56,8 @@ export function isSameWay(one: string, other: string): boolean {
  * Makes the two tables of the journal. Looks first: `create table if not exists` is harmless, but
  * `alter table` would lock what nodes read when they start.
  */
-export async function ensureJournal(client: pg.Client): Promise<void> {
+export async function ensureJournal(session: Session): Promise<void> {
+  const { client } = session;
   const { rows } = await client.query<{ tables: number; whole: number }>(
     `select count(*)::int as tables, count(a.attname)::int as whole
      from (values ('schema_migration'), ('schema_step')) t (name)
@@ -64,11 +67,14 @@ export async function ensureJournal(client: pg.Client): Promise<void> {
   );
   if (rows[0]?.tables !== 2) await client.query(tables);
   else if (rows[0].whole === 2) return;
-  for (const table of ['schema_migration', 'schema_step']) {
-    await client.query(
-      `alter table ${table} add column if not exists oldest_release integer
-       constraint ${table}_oldest_release check (oldest_release > 0)`,
-    );
+  for (const relation of ['schema_migration', 'schema_step']) {
+    const wanted = [{ relation, mode: 'ACCESS EXCLUSIVE', isWhole: false }] as const;
+    await inTransaction(session, 'the journal', wanted, async () => {
+      await client.query(
+        `alter table ${relation} add column if not exists oldest_release integer
+         constraint ${relation}_oldest_release check (oldest_release > 0)`,
+      );
+    });
   }
 }
 

@@ -174,8 +174,7 @@ function learnColumn(table: Table, tableName: string, definition: ColumnDef): vo
     isVirtual: constraints.some(
       ({ contype, generated_kind }) => contype === 'CONSTR_GENERATED' && generated_kind !== 's',
     ),
-    notNull:
-      serials.includes(type.name) || kinds.some((kind) => neverNull.includes(kind ?? '')),
+    notNull: serials.includes(type.name) || kinds.some((kind) => neverNull.includes(kind ?? '')),
   });
   for (const constraint of constraints) remember(table, tableName, constraint, [name]);
 }

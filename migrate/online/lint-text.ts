@@ -111,7 +111,10 @@ function scopesOf(node: Node): readonly Scope[] {
 }
 
 /** What a scope asks of the key of the batches' own table: operators, and numbers of parameters. */
-function boundsOf({ relation, fromClause, usingClause, whereClause }: Scope, { table, key }: Batch) {
+function boundsOf(
+  { relation, fromClause, usingClause, whereClause }: Scope,
+  { table, key }: Batch,
+) {
   const own = [
     ...(relation === undefined ? [] : [relation]),
     ...(every('RangeVar', [fromClause, usingClause]) as readonly RangeVar[]),
@@ -120,7 +123,8 @@ function boundsOf({ relation, fromClause, usingClause, whereClause }: Scope, { t
   return conjunctsOf(whereClause).flatMap((one) => {
     if (!('A_Expr' in one) || own.length === 0) return [];
     const { name, lexpr, rexpr } = one.A_Expr;
-    const columns = (lexpr !== undefined && 'RowExpr' in lexpr ? lexpr.RowExpr.args : [lexpr]) ?? [];
+    const columns =
+      (lexpr !== undefined && 'RowExpr' in lexpr ? lexpr.RowExpr.args : [lexpr]) ?? [];
     const named = columns.flatMap((column) => {
       if (column === undefined || !('ColumnRef' in column)) return [];
       const [last = '', qualifier] = [...stringsOf(column.ColumnRef.fields)].reverse();

@@ -220,7 +220,9 @@ test('an index that is unique goes in a contract only; one that a key uses, or a
   expect(refused('drop index u', 'expand', unique)).toEqual(['drop-unique-index']);
   expect(refused('drop index i', 'expand', unique)).toEqual([]);
   expect(refused('drop index u', 'contract', unique)).toEqual([]);
-  expect(refused('create table fresh (p bigint);\ncreate unique index f on fresh (p);\ndrop index f')).toEqual([]);
+  expect(
+    refused('create table fresh (p bigint);\ncreate unique index f on fresh (p);\ndrop index f'),
+  ).toEqual([]);
 });
 
 test('a trigger that goes locks its table', () => {

@@ -31,7 +31,12 @@ test('a file without a phase in its name is refused with a sentence', () => {
 test('a down section begins at its line however that is indented, and nothing of it is run by up', async () => {
   await loadGrammar();
   const up = 'create table fresh (id bigint);';
-  for (const marker of ['   -- migrate:down', '\t-- migrate: down ', '-- Migrate:Down', '--migrate :down']) {
+  for (const marker of [
+    '   -- migrate:down',
+    '\t-- migrate: down ',
+    '-- Migrate:Down',
+    '--migrate :down',
+  ]) {
     const found = migrationOf('0001_fresh.expand.sql', `${up}\n${marker}\ndrop table fresh;\n`);
     expect(found.sql, marker).toBe(`${up}\n`);
     expect(lint([found]).map(({ direction, steps }) => [direction, steps.length])).toEqual([

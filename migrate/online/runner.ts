@@ -53,7 +53,7 @@ export function status(options: OnlineOptions): Promise<Status> {
 export async function up(options: OnlineOptions, until = Number.MAX_SAFE_INTEGER): Promise<void> {
   await withSession(settled(options), async (session) => {
     await takeTurn(session, options.lockKey);
-    await ensureJournal(session.client);
+    await ensureJournal(session);
     const found = await readStatus(session, options.migrations);
     refuseHalfDown(found);
     for (const { number, name, phase } of found.unknown) {
@@ -84,7 +84,7 @@ export async function up(options: OnlineOptions, until = Number.MAX_SAFE_INTEGER
 export async function down(options: OnlineOptions, to: number): Promise<void> {
   await withSession(settled(options), async (session) => {
     await takeTurn(session, options.lockKey);
-    await ensureJournal(session.client);
+    await ensureJournal(session);
     const { applied, underWay } = await readStatus(session, options.migrations);
     refuseHalfUp(underWay, to);
     const above = applied.filter(({ number }) => number > to).reverse();

@@ -82,7 +82,8 @@ const rowsFirst = 1_000;
 function annotationOf(comment: string): Annotation | undefined {
   const text = /^--\s*migrate\s*:(.*)$/i.exec(comment)?.[1]?.trim();
   if (text === undefined) return undefined;
-  if (text === 'commit' || text === 'down') return { kind: text };
+  const word = text.toLowerCase();
+  if (word === 'commit' || word === 'down') return { kind: word };
   const release = /^oldest-release (\d{1,9})$/.exec(text)?.[1];
   if (release !== undefined) return { kind: 'oldest-release', number: Number(release) };
   const allow = /^allow ([a-z-]+(?:, *[a-z-]+)*) because (.{10,})$/.exec(text);

@@ -27,7 +27,8 @@ export async function readStatus(
   const done = new Set(applied.map(({ number }) => number));
   const newest = migrations.at(-1)?.number ?? 0;
   const removing = steps.find(
-    ({ number, oldestRelease = 0 }) => Math.min(number, oldestRelease) > newest && !done.has(number),
+    ({ number, oldestRelease = 0 }) =>
+      Math.min(number, oldestRelease) > newest && !done.has(number),
   );
   if (removing !== undefined) throw begun(removing);
   const underWay = steps.filter(
