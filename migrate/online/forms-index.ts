@@ -2,7 +2,8 @@ import type { Form } from './form.ts';
 
 const aside = 'Reads every row, twice, while reads and writes go on.';
 const unneeded = '`on conflict` of the release before needs it.';
-const upsert = 'insert into busy (id, p, filled) values (1, 1, 1) on conflict (p) do nothing';
+const upsert =
+  'insert into busy (id, p, filled) values (1, 1, 1) on conflict (p) where id < 9 do nothing';
 
 /** Indexes and upkeep of a table that is there. */
 export const indexForms: readonly Form[] = [
@@ -120,7 +121,7 @@ leaves an INVALID index, which \`up\` drops and builds again.`.replace('\n', ' '
     why: unneeded,
     instead: 'drop it in a contract migration',
     example: {
-      before: 'create unique index concurrently if not exists busy_unique on busy (p)',
+      before: 'create unique index concurrently if not exists busy_unique on busy (p) where id < 9',
       sql: 'drop index busy_unique',
       after: 'drop index if exists busy_unique',
       former: upsert,
@@ -137,7 +138,7 @@ leaves an INVALID index, which \`up\` drops and builds again.`.replace('\n', ' '
     instead: 'drop it in a contract migration',
     alone: true,
     example: {
-      before: 'create unique index concurrently if not exists busy_unique on busy (p)',
+      before: 'create unique index concurrently if not exists busy_unique on busy (p) where id < 9',
       sql: 'drop index concurrently if exists busy_unique',
       after: 'drop index if exists busy_unique',
       former: upsert,
