@@ -31,7 +31,7 @@ function furthestKnown(direct: string, forwarded: string, trusted: Trusted): str
   let end = forwarded.length;
   for (let hop = 0; hop < hopsMax && end > 0; hop += 1) {
     const comma = forwarded.lastIndexOf(',', end - 1);
-    const address = plain(forwarded.slice(comma + 1, end).trim());
+    const address = plain(withoutPort(forwarded.slice(comma + 1, end).trim()));
     if (isIP(address) === 0) return known;
     known = address;
     if (!trusted(address)) return known;
@@ -52,6 +52,12 @@ function trustedBy(ranges: readonly string[]): Trusted {
 
 function socketAddress(incoming: IncomingMessage): string {
   return plain(incoming.socket.remoteAddress ?? 'unknown');
+}
+
+/** Some proxies write the port too, and then IPv6 in brackets, as an authority has it (RFC 3986 §3.2). */
+function withoutPort(entry: string): string {
+  const [, bracketed, dotted] = /^(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?$/.exec(entry) ?? [];
+  return bracketed ?? dotted ?? entry;
 }
 
 /**
