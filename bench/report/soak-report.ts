@@ -25,7 +25,7 @@ function soakSection(soak: Soak, file: string): string {
     `${soak.processes} processes, ${machine.cores} cores of ${machine.cpu}, PostgreSQL ` +
     `${machine.postgres}. Capacity ${soak.capacityPerSecond.toFixed(0)} operations a second, ` +
     `asked for ${soak.ratePerSecond} a second: ${soak.operations} operations, every answer right, ` +
-    `${soak.unavailable} times 503. RSS of all processes with their spare room ` +
+    `${soak.unavailable} times 503. RSS of all processes between collections ` +
     `${Math.min(...whole).toFixed(0)} to ${Math.max(...whole).toFixed(0)} MB. ` +
     `Load average of the machine ${Math.min(...loads).toFixed(1)} to ` +
     `${Math.max(...loads).toFixed(1)}.`;

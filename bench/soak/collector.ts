@@ -9,11 +9,12 @@ const { searchParams } = new URL(import.meta.url);
 const directory = fileURLToPath(searchParams.get('directory') ?? '');
 const file = `${directory}/${process.pid}.jsonl`;
 
-function collect(whole: () => void): void {
-  whole();
-  const { rss, heapTotal, heapUsed } = process.memoryUsage();
+function collect(whole: NodeJS.GCFunction): void {
+  // What V8 could give back, it gives back: else RSS is the highest that its heap ever was.
+  whole({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  const { rss, heapUsed } = process.memoryUsage();
   const atMs = Number(process.hrtime.bigint() / 1_000_000n);
-  const reading = { parent: process.ppid, atMs, rss, heapTotal, heapUsed };
+  const reading = { parent: process.ppid, atMs, rss, heapUsed };
   appendFileSync(file, `${JSON.stringify(reading)}\n`);
 }
 

@@ -8,8 +8,6 @@ export interface Reading {
   /** On the machine's monotonic clock. */
   readonly atMs: number;
   readonly rss: number;
-  /** What V8 has taken for its heap, and what of it is in use. */
-  readonly heapTotal: number;
   readonly heapUsed: number;
 }
 

@@ -82,7 +82,12 @@ export function seriesOf(
   return [
     ...memories.flatMap((memory) => memorySeries(memory, begunAtMs)),
     // Both are whole numbers, which come and go with the keep-alive connections and with the pool.
-    sampled('handles', { name: 'handles', unit: '', stretch: 'least', allowed: { perMinute: 0.5 } }),
+    sampled('handles', {
+      name: 'handles',
+      unit: '',
+      stretch: 'least',
+      allowed: { perMinute: 0.5 },
+    }),
     sampled('connections', {
       name: 'connections to PostgreSQL',
       unit: '',
@@ -104,11 +109,7 @@ function memorySeries({ name, readings }: ProcessMemory, begunAtMs: number): rea
     {
       ...how,
       name: `RSS, ${name}`,
-      // Room that V8 keeps in reserve has a bound, and comes and goes by 20 MB at a time.
-      points: readings.map(({ atMs, rss, heapTotal, heapUsed }) => [
-        minutesOf(atMs),
-        (rss - heapTotal + heapUsed) / 1e6,
-      ]),
+      points: readings.map(({ atMs, rss }) => [minutesOf(atMs), rss / 1e6]),
     },
     {
       ...how,

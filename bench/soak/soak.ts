@@ -60,7 +60,7 @@ const operateSecondsMax = 10;
 const operationsPerKey = 30;
 /** Garbage is collected so often; in a short soak more often, but not all the time. */
 const collectSecondsMax = 30;
-const collectSecondsMin = 2;
+const collectSecondsMin = 5;
 const collectionsMin = 24;
 
 /** Drives a server at part of its capacity, with everything that happens in production. */
