@@ -133,7 +133,8 @@ function inKeys(table: ResolvedTable, where: Where): string {
   const names = columns.map(({ name }) => `p.${quoted(name)}`).join(', ');
   const [only] = columns;
   const from = `jsonb_array_elements($1::jsonb) e where ${holdable(table, columns, where)}`;
-  if (only !== undefined && columns.length === 1) {
+  // An array of arrays is an array of their members, which no key equals.
+  if (only !== undefined && columns.length === 1 && !keyType(only, where).endsWith('[]')) {
     return `${names} = any(array(select (e.value->>0)::${keyType(only, where)} from ${from}))`;
   }
   return `(${names}) in (select ${given.join(', ')} from ${from})`;
