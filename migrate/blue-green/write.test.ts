@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { corrupt } from '#migrate/testing/corruption.ts';
+import { corrupt, rowsDiffer } from '#migrate/testing/corruption.ts';
 import { query } from '#migrate/testing/databases.ts';
 import { asItIs, openTables, type Tables } from '#migrate/testing/tables.ts';
 
@@ -141,16 +141,16 @@ it('an index that was set aside comes back with all that was said of it', async 
 
 it('a row is compared by all of its columns, whatever they are called', async () => {
   await corrupt(tables, 'green', 'update colour set g = 0 where id = 3');
-  await expect(tables.run('verify')).rejects.toThrow(/1 rows differ/);
+  await expect(tables.run('verify')).rejects.toThrow(rowsDiffer(1));
   await tables.run('repair', '--side', 'green', '--found');
   await agree();
 });
 
 it('a row that lies in another range on each side, as its key is ordered otherwise, differs once', async () => {
   await corrupt(tables, 'green', "update shelf set v = 0 where id = '50'");
-  await expect(tables.run('verify')).rejects.toThrow(/^verify: 1 rows differ/);
-  const found = 'select d.side, d.key from migrate.difference d';
-  expect(await query(tables.green, found)).toEqual([{ side: 'green', key: ['50'] }]);
+  await expect(tables.run('verify')).rejects.toThrow(rowsDiffer(1));
+  const found = "select d.key from migrate.difference d where d.side = 'green'";
+  expect(await query(tables.green, found)).toEqual([{ key: ['50'] }]);
   await tables.run('repair', '--side', 'green', '--found');
   await agree();
 });
@@ -170,7 +170,7 @@ it('rows that hold unique values of each other are repaired, on either side', as
     update note set body = body || '!' where id between 2 and 998`;
   for (const side of ['green', 'blue'] as const) {
     await corrupt(tables, side, exchange);
-    await expect(tables.run('verify')).rejects.toThrow(/999 rows differ/);
+    await expect(tables.run('verify')).rejects.toThrow(rowsDiffer(999));
     await tables.run('repair', '--side', side, '--found');
     await agree();
   }

@@ -36,6 +36,13 @@ export async function corrupt(pair: Pair, side: 'blue' | 'green', sql: string): 
   );
 }
 
+/**
+ * How `verify` ends where so many rows of one side are wrong. Each counts for the other side, too,
+ * where its range is compared again, as after any transaction of the server that was open meanwhile.
+ */
+export const rowsDiffer = (rows: number) =>
+  new RegExp(`^verify: (${rows}|${2 * rows}) rows differ`);
+
 const tables = {
   blue: ['customer', 'profile', 'account', 'transfer'],
   green: ['person', 'wallet', 'wallet_state', 'movement'],
