@@ -49,11 +49,12 @@ describe('a repeated verify compares what was touched since', () => {
     const [, untouched = '0'] = /, (\d+) others are untouched/.exec(said) ?? [];
     return { ranges: Number(ranges), untouched: Number(untouched) };
   };
+  /** A range that was verified beside an open transaction of whomever is read once more after it. */
+  const settled = () => expect.poll(async () => (await compared()).ranges).toBe(0);
 
   it('reads no range where nothing was written, and all of them when asked', async () => {
-    await verify();
-    const { ranges, untouched } = await compared();
-    expect(ranges).toBe(0);
+    await settled();
+    const { untouched } = await compared();
     expect(untouched).toBeGreaterThan(8);
     expect(await compared('--all')).toEqual({ ranges: untouched, untouched: 0 });
   });
@@ -76,7 +77,7 @@ describe('a repeated verify compares what was touched since', () => {
     await query(pair.blue, sql);
     await migrate(pair, 'follow', '--once');
     expect((await compared()).ranges).toBeLessThanOrEqual(ranges);
-    expect((await compared()).ranges).toBe(0);
+    await settled();
   });
 
   const restored = async () => {
