@@ -7,7 +7,7 @@ export interface Operation {
   readonly node: 0 | 1;
   readonly pick: number;
   readonly choice: number;
-  /** What a race runs at the same time, at the other node. */
+  /** What a race runs at the same time, at the other node; a crowd chooses its own, by `rivalPick`. */
   readonly rival: Exclude<Kind, 'race'>;
   readonly rivalPick: number;
 }
@@ -35,6 +35,7 @@ const weights = {
   rotate_keys: 1,
   list_consents: 1,
   storm: 2,
+  crowd: 3,
   again: 3,
 } as const;
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   acceptConsent,
   acceptLogin,
@@ -61,8 +62,8 @@ async function step(stage: Stage, scene: Scene, operation: Operation): Promise<v
     if (await storm(scene, operation)) note(kind);
     return;
   }
-  if (kind === 'again') {
-    if (!(await again(scene, operation))) return;
+  if (kind === 'again' || kind === 'crowd') {
+    if (!(await (kind === 'again' ? again : crowd)(scene, operation))) return;
     note(kind);
   } else if (kind === 'authorize') {
     const flow = beginFlow(scene, operation);
@@ -95,6 +96,39 @@ async function again(scene: Scene, operation: Operation): Promise<boolean> {
   (await action.run(node)).settle(undefined);
   const flow = beginFlow(scene, { ...operation, pick, choice });
   await proceed(scene, flow, { ...operation, node: otherNode(node) }, 'over');
+  return true;
+}
+
+/** What may change one row in two ways comes oftener. */
+const crowding = [
+  'revoke_session',
+  'sign_out',
+  'revoke_session',
+  'sign_out',
+  'revoke_grant',
+  'revoke_consents',
+  'narrow',
+  'revoke_subject',
+  'revoke_client',
+  'revoke_refresh_token',
+] as const;
+
+/** Two killers at the same moment at one node, which writes what comes at once in one statement: neither may be lost. */
+async function crowd(scene: Scene, operation: Operation): Promise<boolean> {
+  const { node, pick, choice, rivalPick } = operation;
+  const kinds = [at(crowding, choice) ?? 'sign_out', at(crowding, rivalPick) ?? 'narrow'] as const;
+  const first = await killer(scene, kinds[0], { node, pick, choice: rivalPick });
+  const second = await killer(scene, kinds[1], { node, pick, choice });
+  if (first === undefined || second === undefined) return false;
+  scene.trace.push(`  ${nameOf(node)}: ${first.text}   at the same time as`);
+  scene.trace.push(`  ${nameOf(node)}: ${second.text}`);
+  // What comes while a statement is in flight makes up the next one.
+  const inFlight = [1, 2].map(() =>
+    scene.nodes[node].admin('POST', '/admin/revocations', { chain: randomUUID() }),
+  );
+  const [one, other] = await Promise.all([first.run(node), second.run(node), ...inFlight]);
+  one.settle(kinds[1]);
+  other.settle(kinds[0]);
   return true;
 }
 
