@@ -26,8 +26,9 @@ export interface Summary {
   /** Answers 503; all of them had Retry-After unless `unavailableBare` says otherwise. */
   readonly unavailable: number;
   readonly unavailableBare: number;
-  /** Attempts without any answer: the connection was refused or broke. */
+  /** Attempts without any answer: the connection was refused or broke; and why, each with its number. */
   readonly broken: number;
+  readonly breaks: Readonly<Record<string, number>>;
   /** Transfers that were acknowledged and not found by a read right after. */
   readonly missing: number;
   /** Operations that were never sent, because too many were under way. */
@@ -71,7 +72,8 @@ const readyMsMax = 20_000;
 
 /** Waits until the bank answers, then begins. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1_024 });
+  // An idle connection ends here first: on one that the bank is about to end a request would be lost.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1_024, timeout: answerMsMax });
   const call = (method: string, path: string, body?: unknown) =>
     ask(agent, options.app, method, path, body);
   const { accounts, customers } = await untilReady(call);
@@ -80,6 +82,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   let second = { reads: new Map(), writes: new Map(), failed: 0, unavailable: 0 };
   const failures = new Map<string, number>();
   const reasons = new Map<string, number>();
+  const breaks = new Map<string, number>();
   const totals = { sent: 0, acknowledged: 0, failed: 0, unavailable: 0, unavailableBare: 0 };
   const further = { broken: 0, missing: 0, shed: 0 };
   const underWay = new Set<Promise<void>>();
@@ -95,6 +98,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     for (let attempt = 1; ; attempt += 1) {
       const answer = await call(method, path, body).catch((error: Error) => {
         further.broken += 1;
+        tally(breaks, error.message);
         return error;
       });
       const answered = answer instanceof Error ? undefined : answer;
@@ -200,6 +204,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
         ...further,
         failures: Object.fromEntries(failures),
         reasons: Object.fromEntries(reasons),
+        breaks: Object.fromEntries(breaks),
         reads: percentiles(reads),
         writes: percentiles(writes),
       };

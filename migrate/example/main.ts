@@ -72,8 +72,8 @@ const databases = await openDatabases({
 const limits = {
   requestTimeout: 20_000,
   headersTimeout: 5_000,
-  // Longer than clients keep a connection, so that none is closed while a request is on its way.
-  keepAliveTimeout: 65_000,
+  // Far longer than clients keep a connection, so that none is closed while a request is on its way.
+  keepAliveTimeout: 600_000,
 };
 const server = createServer(limits, (request, answer) =>
   answerWith(databases, request, answer, () => !server.listening),

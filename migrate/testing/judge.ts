@@ -65,7 +65,10 @@ export async function judge(pair: Pair, evidence: Evidence) {
   expect(lost.length === 0, `${lost.length} acknowledged transfers are lost: ${lost[0]}`);
   expect(lostOfStragglers.length === 0, `${lostOfStragglers.length} of stragglers are lost`);
   expect(summary.failed === 0, `failed requests: ${JSON.stringify(summary.failures)}`);
-  expect(summary.broken === 0, `${summary.broken} requests were not answered`);
+  expect(
+    summary.broken === 0,
+    `${summary.broken} requests were not answered: ${JSON.stringify(summary.breaks)}`,
+  );
   expect(
     summary.unavailable === 0,
     `${summary.unavailable} answers 503: ${JSON.stringify(summary.reasons)}`,
@@ -157,26 +160,51 @@ function aroundSwitches(evidence: Evidence): readonly string[] {
         .map((window): Histogram => new Map(window[kind])),
     );
   const lines: string[] = [];
+  const calm = calmMoments(evidence, spanMs);
   for (const kind of ['reads', 'writes'] as const) {
-    const before = moments.map(({ beganMs }) => between(beganMs - spanMs, beganMs, kind));
+    const before = ({ beganMs }: Span) => between(beganMs - spanMs, beganMs, kind);
+    const after = ({ endedMs }: Span) =>
+      between(endedMs + Math.min(settledAfterMs, spanMs / 2), endedMs + spanMs, kind);
+    const ratiosOf = (spans: readonly Span[]) =>
+      spans
+        .map((span) => percentiles(after(span)).p99 / percentiles(before(span)).p99)
+        .filter(Number.isFinite)
+        .sort((one, other) => one - other);
     const during = moments.map(({ beganMs, endedMs }) => between(beganMs, endedMs + 1_000, kind));
-    const after = moments.map(({ endedMs }) =>
-      between(endedMs + Math.min(settledAfterMs, spanMs / 2), endedMs + spanMs, kind),
-    );
-    const ratios = after
-      .map((histogram, at) => {
-        const former = before[at] ?? new Map();
-        return percentiles(histogram).p99 / percentiles(former).p99;
-      })
-      .filter(Number.isFinite)
-      .sort((one, other) => one - other);
-    const says = (ratio: number | undefined) => (ratio === undefined ? '-' : ratio.toFixed(2));
+    const all = (of: (span: Span) => Histogram) =>
+      sayPercentiles(percentiles(merge(moments.map(of))));
     lines.push(
-      `${kind} before switches: ${sayPercentiles(percentiles(merge(before)))}`,
+      `${kind} before switches: ${all(before)}`,
       `${kind} during switches: ${sayPercentiles(percentiles(merge(during)))}`,
-      `${kind} 5 s after: ${sayPercentiles(percentiles(merge(after)))}; p99 against before ` +
-        `${says(ratios[ratios.length >> 1])} (median), ${says(ratios.at(-1))} (worst)`,
+      `${kind} 5 s after: ${all(after)}; p99 against before ${sayRatios(ratiosOf(moments))}`,
+    );
+    if (calm.length === 0) continue;
+    lines.push(
+      `${kind} where nothing was switched, ${calm.length} times the same two spans: p99 against before ` +
+        sayRatios(ratiosOf(calm)),
     );
   }
   return lines;
 }
+
+type Span = Pick<Moment, 'beganMs' | 'endedMs'>;
+
+/**
+ * Moments of the new writes between two switches, of which nothing is different before and after: what
+ * their ratios scatter is the machine's own.
+ */
+function calmMoments({ steps }: Evidence, spanMs: number): readonly Span[] {
+  const watch = steps.find(({ name }) => name === 'watch');
+  if (watch === undefined) return [];
+  const count = Math.max(0, Math.floor((watch.endedMs - watch.beganMs) / spanMs) - 1);
+  return Array.from({ length: count }, (_, at) => {
+    const atMs = watch.beganMs + (at + 1) * spanMs;
+    return { beganMs: atMs, endedMs: atMs };
+  });
+}
+
+const sayRatios = (ratios: readonly number[]) => {
+  const says = (ratio: number | undefined) => (ratio === undefined ? '-' : ratio.toFixed(2));
+  const [median, ...worst] = [ratios[ratios.length >> 1], ...ratios.slice(-3)].map(says);
+  return `${median} (median), ${worst.join(', ')} (the three worst)`;
+};
