@@ -213,6 +213,36 @@ describe('a tool that died in a switch', () => {
     expect(databases.state().writable).toEqual({ side: 'green', epoch: 2 });
   });
 
+  it('where the other side cannot be opened yet, it is asked as often as it is polled, until it can', async () => {
+    await ground.prepare();
+    const databases = await ground.openBoth();
+    const { green } = ground.admins;
+    // As on a full disk. What a sequence has issued stays issued.
+    await green.query(
+      `create sequence migrate.asked;
+       alter function migrate.open(bytea) rename to open_with_room;
+       create function migrate.open(bytea) returns boolean language plpgsql as $$ begin
+         perform nextval('migrate.asked');
+         raise exception 'could not extend file: No space left on device' using errcode = '53100';
+       end $$`,
+    );
+    await ground.cross('blue', 'green', 'retired');
+    const asked = async () => {
+      const [row] = await query(ground.pair.green, 'select last_value::int as n from migrate.asked');
+      return Number(row?.n);
+    };
+    await expect.poll(asked).toBeGreaterThan(1);
+    const before = await asked();
+    await sleep(1_000);
+    // Every 20 ms, as the notice says; at once it would be hundreds.
+    expect((await asked()) - before).toBeLessThan(100);
+    await green.query(
+      `drop function migrate.open(bytea);
+       alter function migrate.open_with_room(bytea) rename to open`,
+    );
+    await expect.poll(() => databases.write(where)).toBe('green');
+  });
+
   it('before it: any client lifts the fence once its deadline has passed', async () => {
     await ground.prepare();
     const databases = await ground.openBoth();
