@@ -294,7 +294,7 @@ export const tableForms: readonly Form[] = [
     lock: 'ACCESS EXCLUSIVE',
     hold: 'brief',
     verdict: 'allowed',
-    why: 'The lock keeps everybody out, but only for the moment that the catalogue takes.',
+    why: short,
     example: { sql: 'alter table busy set (user_catalog_table = true)' },
     more: [
       {

@@ -1,7 +1,4 @@
-import type { Form } from './form.ts';
-
-const short = 'The lock keeps everybody out, but only for the moment that the catalogue takes.';
-const rewrites = 'Writes every row anew while nobody may read or write.';
+import { type Form, rewrites, short } from './form.ts';
 
 /** What a column has where nobody writes it: defaults, identity, what is generated. */
 export const valueForms: readonly Form[] = [

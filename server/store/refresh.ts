@@ -46,7 +46,8 @@ export interface ChainState {
 
 /**
  * `dead`: revoked, expired, or what it hangs from is. `foreign`: issued to another client, or bound
- * to another key. `reused`: a token spent before, outside its grace. `unsettled`: another transaction changed the row meanwhile; ask again.
+ * to another key. `reused`: a token spent before, outside its grace. `unsettled`: another transaction
+ * changed the row meanwhile; ask again.
  */
 export type RefreshOutcome =
   | { readonly kind: 'refreshed'; readonly chain: ChainState; readonly ahead: boolean }

@@ -88,8 +88,8 @@ from numbered n, lifetime e`,
 
 /**
  * Revokes a batch of different targets, where a session and its signing out are one. Committed when
- * it resolves; whoever reports it to a caller
- * waits for {@link Feed.acknowledged} first. Repeating it is harmless.
+ * it resolves; whoever reports it to a caller waits for {@link Feed.acknowledged} first. Repeating it
+ * is harmless.
  */
 export async function revokeAll(
   database: Database,
