@@ -35,6 +35,17 @@ export function handlesOf(pid: number): number {
   return entriesOf(`/proc/${pid}/fd`).length;
 }
 
+/** Connections to these ports of this machine that nobody has ended, over IPv4 or IPv6. */
+export function connectionsTo(ports: readonly number[]): number {
+  const established = '01';
+  const rows = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => textOf(path).split('\n'));
+  return rows.filter((row) => {
+    const [, local = '', , state] = row.trim().split(/\s+/);
+    const port = Number.parseInt(local.split(':')[1] ?? '', 16);
+    return state === established && ports.includes(port);
+  }).length;
+}
+
 /** What a process runs: the last part of its path. */
 export function programOf(pid: number): string {
   try {

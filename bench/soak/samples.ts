@@ -1,6 +1,7 @@
 import type { Gatehouse } from '../deployments/gatehouse.ts';
 import { createLatencies, type Latencies } from '../driver/latencies.ts';
 import {
+  connectionsTo,
   handlesOf,
   machineLoad,
   processesOf,
@@ -19,6 +20,8 @@ export interface Sample {
   readonly heapMb: number;
   /** Open files and sockets of all server processes. */
   readonly handles: number;
+  /** Of these, connections that clients keep open. */
+  readonly clients: number;
   /** Connections to PostgreSQL. */
   readonly connections: number;
   /** Milliseconds from when an operation was due, since the last sample. */
@@ -60,6 +63,7 @@ export function createSampler(deployment: Gatehouse): Sampler {
         rssMb: sum(residentBytes) / 1e6,
         heapMb: (await deployment.heapBytes()) / 1e6,
         handles: sum(handlesOf),
+        clients: connectionsTo([deployment.endpoints.publicPort, deployment.adminPort]),
         connections: await deployment.gauge.connections(),
         p50: latencies.percentile(0.5),
         p99: latencies.percentile(0.99),
@@ -81,25 +85,47 @@ export function seriesOf(
 ): readonly Series[] {
   return [
     ...memories.flatMap((memory) => memorySeries(memory, begunAtMs)),
-    // Both are whole numbers, which come and go with the keep-alive connections and with the pool.
-    sampled('handles', {
-      name: 'handles',
+    {
+      // How many connections clients keep is theirs to say; one that we forget to end is none of them.
+      name: 'handles but those of clients',
       unit: '',
       stretch: 'least',
       allowed: { perMinute: 0.5 },
-    }),
-    sampled('connections', {
+      points: samples.map(({ minutes, handles, clients }) => [minutes, handles - clients]),
+    },
+    {
       name: 'connections to PostgreSQL',
       unit: '',
       stretch: 'least',
       allowed: { perMinute: 0.1 },
-    }),
-    sampled('p99', { name: 'p99', unit: 'ms', stretch: 'middle', allowed: { share: 0.2 } }),
+      points: samples.map(({ minutes, connections }) => [minutes, connections]),
+    },
+    {
+      name: 'p99',
+      unit: 'ms',
+      stretch: 'middle',
+      allowed: { share: 0.2 },
+      points: undisturbed(samples, memories, begunAtMs).map(({ minutes, p99 }) => [minutes, p99]),
+    },
   ];
+}
 
-  function sampled(key: 'handles' | 'connections' | 'p99', how: Omit<Series, 'points'>): Series {
-    return { ...how, points: samples.map((sample) => [sample.minutes, sample[key]]) };
-  }
+/** A process that collects stands still for 0.1 s, and what was due meanwhile ends a moment later. */
+const standstillMinutes = 1 / 60;
+
+/** Samples in whose time no process was made to collect: else p99 is that of the instrument. */
+function undisturbed(
+  samples: readonly Sample[],
+  memories: readonly ProcessMemory[],
+  begunAtMs: number,
+): readonly Sample[] {
+  const collections = memories.flatMap(({ readings }) =>
+    readings.map(({ atMs }) => (atMs - begunAtMs) / 60_000),
+  );
+  return samples.filter(({ minutes }, at) => {
+    const since = (samples[at - 1]?.minutes ?? 0) - standstillMinutes;
+    return !collections.some((collected) => collected > since && collected <= minutes);
+  });
 }
 
 function memorySeries({ name, readings }: ProcessMemory, begunAtMs: number): readonly Series[] {

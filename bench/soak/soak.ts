@@ -143,7 +143,8 @@ async function sampleUntil(
       `${sample.minutes.toFixed(1)} min: ${sample.perSecond.toFixed(0)}/s, ` +
         `p50 ${sample.p50.toFixed(1)} p99 ${sample.p99.toFixed(1)} ms, ` +
         `RSS ${sample.rssMb.toFixed(0)} MB, heap ${sample.heapMb.toFixed(0)} MB, ` +
-        `${sample.handles} handles, ${sample.connections} connections, load ${sample.load}`,
+        `${sample.handles} handles (${sample.clients} of clients), ` +
+        `${sample.connections} connections, load ${sample.load}`,
     );
   }
   return samples;
