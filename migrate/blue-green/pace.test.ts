@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEmptyPair } from '../testing/bank.ts';
 import type { Pair } from '../testing/databases.ts';
 import { type Database, openDatabase } from './database.ts';
-import { atPace, limitFor, type Share, shareAfter } from './pace.ts';
+import { atPace, limitAfter, limitFor, type Share, shareAfter } from './pace.ts';
 
 describe('the share of bulk work', () => {
   const shareOf = (count: number, sample: number, from: Share) => {
@@ -24,6 +24,13 @@ describe('the share of bulk work', () => {
   it('does not mind a single sample', () => {
     expect(shareOf(1, 10, { busy: 4, workers: 4 }).workers).toBe(4);
   });
+});
+
+it('a limit that was learned in a stall comes down, and none for what merely varies', () => {
+  const stalled = limitFor(20);
+  expect(limitAfter(stalled, 12)).toBe(stalled);
+  expect(limitAfter(stalled, 4)).toBe(limitFor(4));
+  expect(limitAfter(limitFor(4), 2.5)).toBe(limitFor(4));
 });
 
 describe('atPace', () => {
@@ -82,6 +89,33 @@ describe('atPace', () => {
     const { busy, slowed } = await work;
     expect(busy).toHaveLength(200);
     expect([...slowed].join('\n')).toMatch(/0\.\d of 4 workers: others have 5\.0 .* 2\.0 at most/);
+  });
+
+  it('does not take for ordinary what others have open in a stall', async () => {
+    const open = async (count: number) => {
+      const clients = Array.from(
+        { length: count },
+        () => new pg.Client({ connectionString: pair.blue }),
+      );
+      for (const client of clients) {
+        await client.connect();
+        await client.query('begin');
+      }
+      return async () => {
+        for (const client of clients) await client.end();
+      };
+    };
+    const [stalled, ordinary] = [await open(17), await open(3)];
+    const work = watched(Array(400).fill(20), undefined, never);
+    await sleep(300);
+    await stalled();
+    // After the two seconds of looking, while it works.
+    await sleep(4_000);
+    const crowd = await open(8);
+    await sleep(1_500);
+    for (const end of [crowd, ordinary]) await end();
+    const { slowed } = await work;
+    expect([...slowed].join('\n')).toMatch(/others have \d+\.\d .* 5\.5 at most/);
   });
 
   it('does not go on blind where its own session breaks', async () => {

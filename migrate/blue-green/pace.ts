@@ -13,10 +13,16 @@ export interface PaceOptions {
 }
 
 const sampleMs = 100;
-const baselineSamples = 8;
-const baselineGapMs = 30;
+const lookSamples = 8;
+const lookGapMs = 30;
+/** About two seconds, where others are there. */
+const looksMax = 8;
+/** So few transactions of others are no stall. */
+const few = 1;
 /** Weight of a new sample in the moving average: half of it is of the last 200 ms. */
 const newest = 0.3;
+/** Weight of a new sample in the slow average: half of it is of the last four seconds. */
+const slowly = 0.02;
 /** Of the share, at each sample: taken away while others are over the limit, given back otherwise. */
 const slower = 0.85;
 const fasterBy = 0.03;
@@ -31,6 +37,13 @@ const turnMs = 20;
  * is short of it, its disk, or an application beside it.
  */
 export const limitFor = (before: number): number => before * 1.5 + 1;
+
+/**
+ * The limit after a while in which others had `usual` transactions open. It was learned in a stall where
+ * that is far less: whoever believes it does not slow down before everybody waits for everybody.
+ */
+export const limitAfter = (limit: number, usual: number): number =>
+  limitFor(usual) < limit / 2 ? limitFor(usual) : limit;
 
 /** What a sample says, and how many workers may be busy after it: 0.05 to `workers`. */
 export interface Share {
@@ -84,8 +97,8 @@ export async function atPace<T>(
   }
   await withSession(live, async (client) => {
     const ended = new AbortController();
-    const limit = activeMax ?? limitFor(await baselineOf(client));
-    const watch = startWatch(client, options, limit, ended.signal);
+    const before = activeMax === undefined ? await ordinarilyOpen(client, either) : undefined;
+    const watch = startWatch(client, options, before, ended.signal);
     // Who cannot see others any more does not go on as if nobody were there.
     watch.ended.catch((error: unknown) => blind.abort(error));
     try {
@@ -127,31 +140,51 @@ function paceOf<T>(signal: AbortSignal, watch: Watch, pieces: T[], at: number): 
   };
 }
 
-async function baselineOf(client: pg.Client): Promise<number> {
-  let sum = 0;
-  for (let sample = 0; sample < baselineSamples; sample += 1) {
-    sum += (await loadOf(client)).busy;
-    await sleep(baselineGapMs);
+/**
+ * Transactions that others have open when nothing stalls, by the lower quartile of several looks: in one
+ * look everybody may have waited for a disk. One that finds nearly nobody is enough.
+ */
+async function ordinarilyOpen(client: pg.Client, signal: AbortSignal): Promise<number> {
+  const looks: number[] = [];
+  while (looks.length < looksMax) {
+    signal.throwIfAborted();
+    const seen = await lookAt(client);
+    if (seen <= few) return seen;
+    looks.push(seen);
   }
-  return sum / baselineSamples;
+  return looks.sort((one, other) => one - other)[looksMax >> 2] ?? 0;
+}
+
+async function lookAt(client: pg.Client): Promise<number> {
+  let sum = 0;
+  for (let sample = 0; sample < lookSamples; sample += 1) {
+    sum += (await loadOf(client)).busy;
+    await sleep(lookGapMs);
+  }
+  return sum / lookSamples;
 }
 
 /**
  * Samples until it is told to end; `ended` fails where its session breaks. Begins with one worker:
- * what all together do to an application would be felt before it is sampled.
+ * what all together do to an application would be felt before it is sampled. `before`: what others had
+ * open before, where no limit was given.
  */
 function startWatch(
   client: pg.Client,
-  { workers, replicaLagMsMax = Infinity }: PaceOptions,
-  limit: number,
+  { workers, activeMax, replicaLagMsMax = Infinity }: PaceOptions,
+  before: number | undefined,
   signal: AbortSignal,
 ): Watch & { readonly ended: Promise<void> } {
   let share: Share = { busy: 0, workers: Math.min(1, workers) };
+  let usual = before ?? 0;
+  let limit = activeMax ?? limitFor(usual);
   let lagMs = 0;
   const sampled = async () => {
     while (!signal.aborted) {
       const load = await loadOf(client);
       lagMs = load.lagMs;
+      usual += slowly * (load.busy - usual);
+      if (activeMax === undefined) limit = limitAfter(limit, usual);
       share = shareAfter(share, load.busy, limit, workers);
       await sleep(sampleMs, undefined, { signal }).catch(() => {});
     }
