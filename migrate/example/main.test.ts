@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openBank } from '#migrate/testing/bank.ts';
-import type { Pair } from '#migrate/testing/databases.ts';
+import { type Pair, query } from '#migrate/testing/databases.ts';
 import { type App, startApp } from '#migrate/testing/processes.ts';
 import { openProxy, type TestProxy } from '#server/testing/proxy.ts';
 
@@ -44,7 +44,9 @@ describe('the bank ends at SIGTERM', () => {
     await holder.connect();
     await holder.query('begin; update customer set full_name = full_name where id = 1');
     const first = ask(agent, `${app.url}/customers/1`);
-    await sleep(500);
+    const waits = `select 1 from pg_stat_activity a
+      where a.datname = current_database() and a.wait_event_type = 'Lock'`;
+    await expect.poll(() => query(pair.blue, waits)).toHaveLength(1);
     app.kill('SIGTERM');
     await sleep(200);
     await holder.query('commit');
