@@ -269,7 +269,8 @@ describe('closing', () => {
     await waiting;
     expect(timers()).toBeLessThanOrEqual(before);
     await expect(databases.write(where)).rejects.toMatchObject({ reason: 'closing' });
-    const sessions = `select 1 from pg_stat_activity a where a.application_name = 'under test'`;
+    const sessions = `select 1 from pg_stat_activity a
+      where a.application_name = 'under test' and a.datname = current_database()`;
     await expect.poll(() => query(ground.pair.blue, sessions)).toEqual([]);
   });
 });
