@@ -253,7 +253,8 @@ test('one node at a time: while another holds the lock nothing is swept', async 
   const other = await openSweepConnection(database.urls.server);
   expect(other).toBeDefined();
   const name = await rows.query(
-    `select count(*)::int as n from pg_stat_activity where application_name = 'gatehouse-sweeper'`,
+    `select count(*)::int as n from pg_stat_activity
+     where datname = current_database() and application_name = 'gatehouse-sweeper'`,
   );
   expect(name.rows).toEqual([{ n: 1 }]);
   expect(await sweep()).toBeUndefined();
