@@ -211,13 +211,17 @@ describe('rotation', () => {
     const keys = await open();
     const foreign = Buffer.alloc(60, 1);
     const queries = countQueries();
+    const begun = performance.now();
     for (let n = 0; n < 1000; n += 1) {
       foreign.writeUInt32BE(n, 1);
       keys.current().open('code', foreign.toString('base64url'));
       keys.current().verificationKey(`nobody-${n}`);
     }
     await keys.settled();
-    expect(queries.end()).toBe(1);
+    const seconds = Math.floor((performance.now() - begun) / 1000);
+    const asked = queries.end();
+    expect(asked).toBeGreaterThanOrEqual(1);
+    expect(asked).toBeLessThanOrEqual(1 + seconds);
   });
 
   test('a retired key stays while something needs it, and the newest one always', async () => {
