@@ -230,7 +230,7 @@ describe('what a fact does here', () => {
     await revoke('subject', lasting.subject);
     await store.rows.query(
       `insert into fact (seq, kind, target, expires_at)
-       select nextval('fact_seq'), 'chain', gen_random_uuid()::text, now() + interval '2 seconds'
+       select nextval('fact_seq'), 'chain', gen_random_uuid()::text, now() + interval '8 seconds'
        from generate_series(1, 200)`,
     );
     const { feed, told } = await open({ factsMax: 100 });
