@@ -74,6 +74,7 @@ export interface TestServer {
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** A drain that takes longer is a failure of its own. */
 const stopMsMax = 20_000;
+const readMsMax = 5_000;
 
 /**
  * Starts a real server, `cli/main.ts serve`, as a process of its own with nothing of our
@@ -109,15 +110,22 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     stream.setEncoding('utf8').on('data', (text: string) => written.push(text));
   }
   const output = () => written.join('');
+  const closed = once(child, 'close');
   const publicUrl = `http://127.0.0.1:${publicPort}`;
   const cleanUp = async () => {
     if (options.database === undefined) await database.close();
     await rm(dataDir, { recursive: true, force: true });
   };
   try {
-    await untilReady(child, `${publicUrl}/health/ready`, options.readyMsMax ?? 30_000, output);
+    await untilReady(
+      child,
+      `${publicUrl}/health/ready`,
+      options.readyMsMax ?? 30_000,
+      output,
+      closed,
+    );
   } catch (error) {
-    await end(child, 'SIGKILL');
+    await end(child, closed, 'SIGKILL');
     await cleanUp();
     throw error;
   }
@@ -130,7 +138,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     database,
     output,
     async stop(signal = 'SIGTERM') {
-      const code = await end(child, signal);
+      const code = await end(child, closed, signal);
       await cleanUp();
       return code;
     },
@@ -142,10 +150,12 @@ async function untilReady(
   url: string,
   msMax: number,
   output: () => string,
+  closed: Promise<unknown>,
 ): Promise<void> {
   const pollMs = 50;
   for (let waitedMs = 0; waitedMs < msMax; waitedMs += pollMs) {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
+      await readOut(closed);
       throw new Error(`the server ended before it was ready:\n${output().slice(-4_000)}`);
     }
     const status = await fetch(url).then(
@@ -158,8 +168,14 @@ async function untilReady(
   throw new Error(`the server was not ready after ${msMax} ms:\n${output().slice(-4_000)}`);
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
+async function end(
+  child: ChildProcess,
+  closed: Promise<unknown>,
+  signal: NodeJS.Signals,
+): Promise<number | null> {
+  if (child.pid === undefined) return child.exitCode;
+  if (child.exitCode !== null || child.signalCode !== null) {
+    await readOut(closed);
     return child.exitCode;
   }
   const exited = once(child, 'exit');
@@ -167,7 +183,13 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   const late = setTimeout(() => child.kill('SIGKILL'), stopMsMax);
   await exited;
   clearTimeout(late);
+  await readOut(closed);
   return child.exitCode;
+}
+
+/** What it wrote last may still be in the pipe; what outlives it would keep that open. */
+async function readOut(closed: Promise<unknown>): Promise<void> {
+  await Promise.race([closed, sleep(readMsMax, undefined, { ref: false })]);
 }
 
 async function ask(method: 'POST' | 'DELETE', what: string): Promise<ReadonlyMap<string, unknown>> {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -43,6 +43,10 @@ export function runProgram(
   child.stdin.on('error', () => {});
   child.stdin.end(stdin);
   const closed = once(child, 'close');
+  let isClosed = false;
+  child.once('close', () => {
+    isClosed = true;
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -57,7 +61,8 @@ export function runProgram(
     output,
     async wrote(text) {
       for (let waitedMs = 0; !output().includes(text); waitedMs += 20) {
-        if (hasEnded(child)) throw new Error(`it ended before "${text}":\n${output()}`);
+        // Not by its exit: what it wrote last may still be in the pipe.
+        if (isClosed) throw new Error(`it ended before "${text}":\n${output()}`);
         if (waitedMs > writtenMsMax) throw new Error(`it never wrote "${text}":\n${output()}`);
         await sleep(20);
       }
@@ -92,10 +97,6 @@ export async function stillRunning(
     if (left.length === 0 || waitedMs >= msMax) return left;
     await sleep(50);
   }
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }
 
 function descendantsOf(pid: number): readonly number[] {
