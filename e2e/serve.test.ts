@@ -95,8 +95,7 @@ describe('gatehouse serve', () => {
       while (!output.includes('"event":"ready"')) await sleep(20);
       npm.kill('SIGTERM');
       await once(npm, 'exit');
-      await sleep(200);
-      expect(output).toContain('"drained":true,"event":"stopped"');
+      await expect.poll(() => output).toContain('"drained":true,"event":"stopped"');
     } finally {
       endGroup(group);
     }
@@ -115,7 +114,7 @@ describe('gatehouse serve', () => {
     const pids = program.descendants();
     program.signal('SIGTERM');
     expect((await program.ended()).code).toBe(0);
-    expect(await stillRunning(pids, 1_000)).toEqual([]);
+    expect(await stillRunning(pids, 20_000)).toEqual([]);
   });
 
   test('workers end with their primary, however it ends', async () => {
@@ -123,7 +122,7 @@ describe('gatehouse serve', () => {
     const pids = program.descendants();
     expect(pids).toHaveLength(2);
     program.signal('SIGKILL');
-    expect(await stillRunning(pids, 5_000)).toEqual([]);
+    expect(await stillRunning(pids, 20_000)).toEqual([]);
   });
 
   test('a request under way ends well; a second signal does not wait for one', async () => {
@@ -162,6 +161,8 @@ function slowRequest() {
   const headers = {
     'content-type': 'application/x-www-form-urlencoded',
     'content-length': body.length,
+    // Answered at once by whoever has begun to read the request.
+    expect: '100-continue',
     authorization: `Basic ${Buffer.from('nobody:nothing').toString('base64')}`,
   };
   const url = `http://127.0.0.1:${state.publicPort}/oauth2/token`;
@@ -172,8 +173,9 @@ function slowRequest() {
     });
     sending.on('error', () => resolve('no answer'));
   });
-  const sent = new Promise<void>((resolve) => sending.write(body.slice(0, 5), () => resolve()));
-  return { sent: sent.then(() => sleep(200)), answer, finish: () => sending.end(body.slice(5)) };
+  const sent = once(sending, 'continue');
+  sending.write(body.slice(0, 5));
+  return { sent, answer, finish: () => sending.end(body.slice(5)) };
 }
 
 describe('what keeps it from serving is a sentence on stderr, and exit code 1', () => {
