@@ -290,7 +290,7 @@ async function startSample(server: TestServer, url: string, port: number): Promi
     },
   });
   const pollMs = 50;
-  for (let waitedMs = 0; waitedMs < 10_000; waitedMs += pollMs) {
+  for (let waitedMs = 0; waitedMs < 40_000; waitedMs += pollMs) {
     const up = await fetch(url).then(
       (response) => response.ok,
       () => false,
