@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -251,6 +252,8 @@ function beginRefresh(refreshToken: string) {
       ...basic(app),
       'content-type': 'application/x-www-form-urlencoded',
       'content-length': body.length,
+      // Answered at once by whoever has begun to read the request.
+      expect: '100-continue',
     },
   });
   const status = new Promise<number | undefined>((resolve, reject) => {
@@ -259,15 +262,16 @@ function beginRefresh(refreshToken: string) {
       response.resume().on('end', () => resolve(response.statusCode));
     });
   });
+  const begun = once(request, 'continue');
   request.write(body.slice(0, 20));
-  return { status, finish: () => request.end(body.slice(20)) };
+  return { status, begun, finish: () => request.end(body.slice(20)) };
 }
 
 describe('SIGTERM', () => {
   test('drains: requests under way are answered, new ones are not taken, exit code 0', async () => {
     const { refresh: refreshToken } = await login();
     const underWay = Array.from({ length: 10 }, () => beginRefresh(refreshToken));
-    await sleep(300);
+    await Promise.all(underWay.map(({ begun }) => begun));
     const stopped = two.b.server.stop();
     const taken = () =>
       call(`${two.b.server.publicUrl}/health/alive`).then(
