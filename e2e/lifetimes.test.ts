@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { withClient } from '#server/postgres/cluster.ts';
 import { call, type Deployment, deploy } from './deployment.ts';
 import {
   authorizationParameters,
@@ -24,8 +25,8 @@ describe('lifetimes', () => {
         GATEHOUSE_ACCESS_TOKEN_SECONDS: '3',
         GATEHOUSE_ID_TOKEN_SECONDS: '120',
         GATEHOUSE_CODE_SECONDS: '3',
-        GATEHOUSE_REFRESH_TOKEN_SECONDS: '4',
-        GATEHOUSE_REFRESH_TOKEN_ABSOLUTE_SECONDS: '8',
+        GATEHOUSE_REFRESH_TOKEN_SECONDS: '400',
+        GATEHOUSE_REFRESH_TOKEN_ABSOLUTE_SECONDS: '800',
         GATEHOUSE_ID_TOKEN_ALG: 'ES256',
         GATEHOUSE_ACCESS_TOKEN_STRATEGY: 'jwt',
       },
@@ -56,15 +57,24 @@ describe('lifetimes', () => {
 
   test('a refresh token ends when it was not used, and its family at the absolute end', async () => {
     const client = await deployment.register();
+    const later = (seconds: number) =>
+      withClient(deployment.server.database.urls.owner, (rows) =>
+        rows.query(
+          `update chain set created_at = created_at - past, rotated_at = rotated_at - past,
+             expires_at = expires_at - past, absolute_expires_at = absolute_expires_at - past
+           from make_interval(secs => $1) past where client_id = $2`,
+          [seconds, client.id],
+        ),
+      );
     const unused = tokensOf(await redeem(deployment, client, await signIn(deployment, client)));
     const used = tokensOf(await redeem(deployment, client, await signIn(deployment, client)));
-    await sleep(2_000);
+    await later(200);
     const second = tokensOf(await refresh(deployment, client, used.refresh));
-    await sleep(2_500);
+    await later(250);
     expect([await active(unused.refresh), await active(second.refresh)]).toEqual([false, true]);
     expect((await refresh(deployment, client, unused.refresh)).body.error).toBe('invalid_grant');
     const third = tokensOf(await refresh(deployment, client, second.refresh));
-    await sleep(3_700);
+    await later(351);
     expect(await active(third.refresh)).toBe(false);
     expect((await refresh(deployment, client, third.refresh)).body.error).toBe('invalid_grant');
   });
@@ -121,7 +131,7 @@ describe('lifetimes', () => {
 
 test('R10: what is revoked while a lifetime rises gets no token, and what could not wait is not spent', async () => {
   const raise = 'control_raise_access_seconds.before';
-  const failpoints = `${raise}=error@2,${raise}=sleep:600`;
+  const failpoints = `${raise}=error@2,${raise}=sleep:2000`;
   const deployment = await deploy({ env: { GATEHOUSE_INSECURE_FAILPOINTS: failpoints } });
   onTestFinished(() => deployment.close());
   const client = await deployment.register();
@@ -159,7 +169,8 @@ test('R10: what is revoked while a lifetime rises gets no token, and what could 
   for (const [place, { ask, revoke }] of steps.entries()) {
     await liveFor(3 + place);
     const asked = ask();
-    await sleep(200);
+    // It has begun by then, and waits for much longer.
+    await sleep(400);
     expect((await revoke()).status).toBeLessThan(300);
     expect((await asked).body.error, String(place)).toBe('invalid_grant');
   }
