@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as openSocket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -169,8 +170,11 @@ describe('security: the edge', () => {
     ];
     for (const path of paths) {
       for (const shape of shapes) {
-        const bytes = `POST ${path}?login_challenge=x HTTP/1.1\r\nHost: a\r\n${typed}${shape}`;
+        const awaited = `Host: a\r\nExpect: 100-continue\r\n${typed}`;
+        const bytes = `POST ${path}?login_challenge=x HTTP/1.1\r\n${awaited}${shape}`;
         const socket = openSocket(target, '127.0.0.1', () => socket.write(bytes));
+        // Answered at once by whoever has begun to read the request.
+        await once(socket, 'data');
         await sleep(100);
         socket.resetAndDestroy();
       }
