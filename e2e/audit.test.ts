@@ -346,8 +346,11 @@ describe('events of security', () => {
     const rotated = await newest('key.rotate');
     expect(field(rotated, 'actor').kind).toBe('system');
     expect(field(rotated, 'target').id).toMatch(/^hydra.openid.id-token /);
-    const counts = (await listed('action=admin.deny')).map(({ count }) => count);
-    expect(counts.slice(0, 2)).toEqual([4, 1]);
+    // The first node may count its own just now, which were at another door.
+    const denied = (await listed('action=admin.deny')).filter((entry) =>
+      String(field(entry, 'target').id).startsWith('/admin/keys'),
+    );
+    expect(denied.map(({ count }) => count)).toEqual([4, 1]);
   });
 });
 
