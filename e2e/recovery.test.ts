@@ -194,9 +194,13 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   // A node that runs on notices by what it has seen, and answers nothing more.
   await postgres.restore();
   await postgres.start();
-  const ready = await call(`${first.server.publicUrl}/health/ready`);
-  expect(ready.status).toBe(503);
-  expect(ready.text).toContain('gatehouse recover');
+  // Until it has a connection again it only says that it is not ready.
+  const readiness = async () => {
+    const { status, text } = await call(`${first.server.publicUrl}/health/ready`);
+    expect(status).toBe(503);
+    return text;
+  };
+  await expect.poll(readiness).toContain('gatehouse recover');
   const asked = await call(`${first.server.adminUrl}/admin/oauth2/introspect`, {
     method: 'POST',
     headers: { authorization: `Bearer ${first.server.adminToken}` },
@@ -217,7 +221,7 @@ test('security 26: after a restore to an earlier moment and `recover`, what was 
   // A refresh token ahead of its row is not reuse: counted, told, and the row moves forward.
   const moved = tokensOf(await refresh(blind, app, state.refresh));
   expect(await metric(blind, 'generation_ahead')).toBe(1);
-  expect(blind.server.output()).toContain('generation_ahead');
+  await expect.poll(() => blind.server.output()).toContain('generation_ahead');
   expect(errorOf(await refresh(blind, app, moved.refresh))).toBe('200 ');
   expect(await metric(blind, 'generation_ahead')).toBe(1);
   await blind.close();
