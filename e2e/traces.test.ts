@@ -212,7 +212,7 @@ describe('traces', () => {
 
   test('an id that a stranger chose has no more recorded than our share', async () => {
     const before = collector.bodies.length;
-    const deployment = await deploy({ env: traced('0.00001') });
+    const deployment = await deploy({ env: traced('0.0000001') });
     // by its own value it belongs to every share there is
     const traceparent = `00-${'1'.padStart(32, '0')}-${'1'.padStart(16, '0')}-01`;
     for (let n = 0; n < 50; n += 1) {
