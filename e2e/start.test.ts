@@ -60,7 +60,7 @@ async function leftAfter(program: Program, signal: NodeJS.Signals) {
   expect(pids.length).toBeGreaterThan(2);
   program.signal(signal);
   const { code } = await program.ended();
-  return { code, left: await stillRunning(pids, 8_000) };
+  return { code, left: await stillRunning(pids, 20_000) };
 }
 
 describe('npm start, from nothing', () => {
@@ -142,7 +142,7 @@ describe('npm start, from nothing', () => {
     const { code, stderr } = await program.ended();
     expect(stderr).toMatch(/PostgreSQL ended by itself \(SIGKILL\); .*postgres\.log may say why\./);
     expect(code).toBe(1);
-    expect(await stillRunning(pids, 8_000)).toEqual([]);
+    expect(await stillRunning(pids, 20_000)).toEqual([]);
   });
 });
 

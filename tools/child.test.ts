@@ -43,7 +43,7 @@ async function startWrapped(name: string): Promise<{ wrapper: ChildProcess; note
 }
 
 async function untilEnded(notes: string): Promise<string> {
-  for (let waitedMs = 0; waitedMs < 5_000; waitedMs += 50) {
+  for (let waitedMs = 0; waitedMs < 20_000; waitedMs += 50) {
     const text = await readFile(notes, 'utf8').catch(() => '');
     if (text.includes('end')) return text.trim();
     await sleep(50);
