@@ -267,7 +267,7 @@ test('--follow ends when nobody reads it any more', async () => {
     detached: true,
   });
   await once(piped.stdout, 'data');
-  for (let n = 0; n < 20 && piped.exitCode === null; n += 1) {
+  for (let n = 0; n < 80 && piped.exitCode === null; n += 1) {
     await deployment.register();
     await sleep(500);
   }
