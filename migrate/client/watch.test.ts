@@ -228,7 +228,10 @@ describe('a tool that died in a switch', () => {
     );
     await ground.cross('blue', 'green', 'retired');
     const asked = async () => {
-      const [row] = await query(ground.pair.green, 'select last_value::int as n from migrate.asked');
+      const [row] = await query(
+        ground.pair.green,
+        'select last_value::int as n from migrate.asked',
+      );
       return Number(row?.n);
     };
     await expect.poll(asked).toBeGreaterThan(1);
