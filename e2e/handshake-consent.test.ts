@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
+import { changeRows } from '#server/testing/rows.ts';
 import { call, type Deployment, deploy, type Json, openBrowser } from './deployment.ts';
 import { expectShape } from './hydra-shapes.ts';
 import {
@@ -231,11 +231,10 @@ describe('consent handshake', () => {
     const login = { subject: someone() };
     await signIn(deployment, client, { login, consent: { remember: true, remember_for: 3600 } });
     expect((await signIn(deployment, client, { login })).consentRequest?.skip).toBe(true);
-    await withClient(deployment.server.database.urls.owner, (rows) =>
-      rows.query(
-        `update "grant" set remember_until = remember_until - interval '1 hour' where subject = $1`,
-        [login.subject],
-      ),
+    await changeRows(
+      deployment.server.database.urls.owner,
+      `update "grant" set remember_until = remember_until - interval '1 hour' where subject = $1`,
+      [login.subject],
     );
     expect((await signIn(deployment, client, { login })).consentRequest?.skip).toBe(false);
   });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
+import { changeRows } from '#server/testing/rows.ts';
 import { type Deployment, deploy, openBrowser, type Parameters } from './deployment.ts';
 import { expectShape } from './hydra-shapes.ts';
 import {
@@ -182,12 +182,11 @@ describe('login handshake', () => {
       login: { remember: true, remember_for: 10_800, extend_session_lifespan: true },
     });
     expect(extended.loginRequest?.skip).toBe(true);
-    await withClient(deployment.server.database.urls.owner, (rows) =>
-      rows.query(
-        `update session set created_at = created_at - interval '1 hour',
+    await changeRows(
+      deployment.server.database.urls.owner,
+      `update session set created_at = created_at - interval '1 hour',
            expires_at = expires_at - interval '1 hour'
          where expires_at < now() + interval '4 hours'`,
-      ),
     );
     const again = { browser: kept.browser };
     expect((await signIn(deployment, client, again)).loginRequest?.skip).toBe(true);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
+import { changeRows } from '#server/testing/rows.ts';
 import { call, type Deployment, deploy } from './deployment.ts';
 import {
   authorizationParameters,
@@ -58,13 +58,12 @@ describe('lifetimes', () => {
   test('a refresh token ends when it was not used, and its family at the absolute end', async () => {
     const client = await deployment.register();
     const later = (seconds: number) =>
-      withClient(deployment.server.database.urls.owner, (rows) =>
-        rows.query(
-          `update chain set created_at = created_at - past, rotated_at = rotated_at - past,
+      changeRows(
+        deployment.server.database.urls.owner,
+        `update chain set created_at = created_at - past, rotated_at = rotated_at - past,
              expires_at = expires_at - past, absolute_expires_at = absolute_expires_at - past
            from make_interval(secs => $1) past where client_id = $2`,
-          [seconds, client.id],
-        ),
+        [seconds, client.id],
       );
     const unused = tokensOf(await redeem(deployment, client, await signIn(deployment, client)));
     const used = tokensOf(await redeem(deployment, client, await signIn(deployment, client)));

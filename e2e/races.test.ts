@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
 import { macKidOf, rotateMacKey } from '#server/testing/mac-key.ts';
+import { changeRows } from '#server/testing/rows.ts';
 import type { Answer, Deployment, RegisteredClient } from './deployment.ts';
 import { connect, redeem, refresh, signIn, type Tokens, tokensOf } from './login-app.ts';
 import { deployTwo, type TwoNodes } from './two-nodes.ts';
@@ -159,11 +159,10 @@ describe('security 22 and 23: reuse kills the family, on every node at once', ()
     const one = tokensOf(await refresh(two.a, client, zero.refresh));
     const retried = tokensOf(await refresh(two.b, client, zero.refresh));
     expect(retried.refresh).toBe(one.refresh);
-    await withClient(two.database.urls.owner, (rows) =>
-      rows.query(
-        `update chain set rotated_at = rotated_at - interval '61 seconds' where client_id = $1`,
-        [client.id],
-      ),
+    await changeRows(
+      two.database.urls.owner,
+      `update chain set rotated_at = rotated_at - interval '61 seconds' where client_id = $1`,
+      [client.id],
     );
     expect(errorOf(await refresh(two.b, client, zero.refresh))).toBe('400 invalid_grant');
     await expectDeadFamily(client, [zero, one, retried]);

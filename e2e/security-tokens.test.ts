@@ -6,7 +6,7 @@ import {
   sign,
 } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { withClient } from '#server/postgres/cluster.ts';
+import { changeRows } from '#server/testing/rows.ts';
 import { call, type Deployment, deploy, type Json, type RegisteredClient } from './deployment.ts';
 import { claimsOf, connect, redeem, refresh, signIn, tokensOf } from './login-app.ts';
 
@@ -86,11 +86,10 @@ describe('security: tokens', () => {
   test('security 21: a retry inside the grace gets the same successor, and the window does not slide', async () => {
     const graceful = await deployment.register({ refresh_grace_seconds: 60 });
     const later = (seconds: number) =>
-      withClient(deployment.server.database.urls.owner, (rows) =>
-        rows.query(
-          'update chain set rotated_at = rotated_at - make_interval(secs => $1) where client_id = $2',
-          [seconds, graceful.id],
-        ),
+      changeRows(
+        deployment.server.database.urls.owner,
+        'update chain set rotated_at = rotated_at - make_interval(secs => $1) where client_id = $2',
+        [seconds, graceful.id],
       );
     const { refresh: first } = await connect(deployment, graceful);
     const successor = tokensOf(await refresh(deployment, graceful, first)).refresh;
