@@ -7,7 +7,7 @@ export interface Operation {
   readonly node: 0 | 1;
   readonly pick: number;
   readonly choice: number;
-  /** What a race runs at the same time, at the other node; a crowd chooses its own, by `rivalPick`. */
+  /** What a race runs at the same time, at the other node; others choose their own, by `rivalPick`. */
   readonly rival: Exclude<Kind, 'race'>;
   readonly rivalPick: number;
 }
@@ -36,6 +36,7 @@ const weights = {
   list_consents: 1,
   storm: 2,
   crowd: 3,
+  overtake: 3,
   again: 3,
 } as const;
 

@@ -62,8 +62,9 @@ async function step(stage: Stage, scene: Scene, operation: Operation): Promise<v
     if (await storm(scene, operation)) note(kind);
     return;
   }
-  if (kind === 'again' || kind === 'crowd') {
-    if (!(await (kind === 'again' ? again : crowd)(scene, operation))) return;
+  const composed = composedOf[kind];
+  if (composed !== undefined) {
+    if (!(await composed(scene, operation))) return;
     note(kind);
   } else if (kind === 'authorize') {
     const flow = beginFlow(scene, operation);
@@ -131,6 +132,35 @@ async function crowd(scene: Scene, operation: Operation): Promise<boolean> {
   other.settle(kinds[0]);
   return true;
 }
+
+const overtaking = [
+  'revoke_consents',
+  'revoke_consents',
+  'sign_out',
+  'revoke_session',
+  'revoke_subject',
+  'revoke_client',
+  'revoke_grant',
+  'narrow',
+] as const;
+const onTheWay = ['login_verifier', 'consent_verifier', 'code'] as const;
+
+/** Something is revoked, at one node, while a login of that person is on its way; then it goes on. */
+async function overtake(scene: Scene, operation: Operation): Promise<boolean> {
+  const { node, pick, choice, rivalPick } = operation;
+  const flow = beginFlow(scene, operation);
+  await proceed(scene, flow, operation, at(onTheWay, rivalPick) ?? 'code');
+  const kind = at(overtaking, rivalPick) ?? 'sign_out';
+  const action = await killer(scene, kind, { node, pick, choice });
+  if (action !== undefined) {
+    scene.trace.push(`  ${nameOf(node)}: ${action.text}`);
+    (await action.run(node)).settle(undefined);
+  }
+  await proceed(scene, flow, operation, 'over');
+  return true;
+}
+
+const composedOf: Readonly<Partial<Record<Kind, typeof crowd>>> = { again, crowd, overtake };
 
 const underWay = (scene: Scene): readonly Flow[] =>
   scene.flows.filter((flow) => flow.stage !== 'over');
