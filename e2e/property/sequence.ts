@@ -124,7 +124,7 @@ async function crowd(scene: Scene, operation: Operation): Promise<boolean> {
   scene.trace.push(`  ${nameOf(node)}: ${first.text}   at the same time as`);
   scene.trace.push(`  ${nameOf(node)}: ${second.text}`);
   // What comes while a statement is in flight makes up the next one.
-  const inFlight = [1, 2].map(() =>
+  const inFlight = Array.from({ length: 6 }, () =>
     scene.nodes[node].admin('POST', '/admin/revocations', { chain: randomUUID() }),
   );
   const [one, other] = await Promise.all([first.run(node), second.run(node), ...inFlight]);
