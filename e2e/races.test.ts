@@ -170,10 +170,13 @@ describe('security 22 and 23: reuse kills the family, on every node at once', ()
 
   test('a grace of 0 is strict: the second use kills', async () => {
     const client = await two.a.register({ refresh_grace_seconds: 0 });
-    const zero = await connect(two.a, client, someone());
-    const one = tokensOf(await refresh(two.a, client, zero.refresh));
-    expect(errorOf(await refresh(two.b, client, zero.refresh))).toBe('400 invalid_grant');
-    await expectDeadFamily(client, [zero, one]);
+    // The other node hears of it within milliseconds, so whoever was answered too early is seen now and then.
+    for (let round = 0; round < 10; round += 1) {
+      const zero = await connect(two.a, client, someone());
+      const one = tokensOf(await refresh(two.a, client, zero.refresh));
+      expect(errorOf(await refresh(two.b, client, zero.refresh))).toBe('400 invalid_grant');
+      await expectDeadFamily(client, [zero, one]);
+    }
   });
 
   test('a grace of 0, and 20 at once over two processes: never two successes', async () => {
