@@ -119,7 +119,7 @@ export const rightsForms: readonly Form[] = [
       sql: 'alter table busy disable trigger added',
       after: untrigger,
       former:
-        'update busy set v = 1 where id = 7; ' +
+        "update busy set t = '' where id = 7; " +
         "select 1 / count(id) from busy where id = 7 and t = 'seen'",
     },
     more: [
@@ -128,7 +128,7 @@ export const rightsForms: readonly Form[] = [
         sql: 'alter table busy enable replica trigger added',
         after: untrigger,
         former:
-          'update busy set v = 1 where id = 7; ' +
+          "update busy set t = '' where id = 7; " +
           "select 1 / count(id) from busy where id = 7 and t = 'seen'",
       },
     ],
